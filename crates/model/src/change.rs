@@ -1,0 +1,19 @@
+//! What a committed write changed, told to those who keep a copy in memory.
+
+use std::sync::Arc;
+
+use crate::{Agent, Grant, Session, Tool};
+
+/// One changed noun, as it is after the commit. Observers of the store are told before the writer is,
+/// so that whoever saw its write acknowledged sees it enforced.
+#[derive(Clone, Debug)]
+pub enum Changed {
+    /// Registered, enrolled, suspended, resumed, edited.
+    Agent(Arc<Agent>),
+    /// Opened, touched, ended.
+    Session(Arc<Session>),
+    /// Given, revoked.
+    Grant(Arc<Grant>),
+    /// Pinned, quarantined, approved.
+    Tool(Arc<Tool>),
+}

@@ -1,0 +1,51 @@
+//! The answer to "may it".
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It may.
+    Allow,
+    /// It may not.
+    Deny,
+    /// It may once a human approves. Refused until approvals exist.
+    RequireApproval,
+    /// It may once a human proves presence. Refused until step-up exists.
+    StepUp,
+}
+
+/// A policy or grant that determined the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Determining {
+    /// The policy's `@id`, or the template's.
+    pub policy: Arc<str>,
+    /// The grant that linked the template, if it was one.
+    pub grant: Option<Arc<str>>,
+}
+
+/// Something that, had it been otherwise, would have changed a deny.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NearMiss {
+    /// The policy's `@id`.
+    pub policy: String,
+    /// What it would have taken, in a sentence: the clause that was false with the value that was seen,
+    /// or the grant that is missing.
+    pub needs: String,
+}
+
+/// The answer with its reasons. Whether it was recorded, and under which id, is for the record to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What was decided.
+    pub outcome: Outcome,
+    /// The policies and grants that determined it; empty for a deny because nothing permitted.
+    pub determining: Vec<Determining>,
+    /// Errors of evaluation. Any makes the outcome a deny.
+    pub errors: Vec<String>,
+    /// Digest of the policy set that was in force (lower-case hex SHA-256).
+    pub policy_version: Arc<str>,
+}

@@ -1,0 +1,36 @@
+//! What is wrong with an identity, said so that a human can act.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing.
+    Low,
+    /// To be mended.
+    Medium,
+    /// To be mended today.
+    High,
+}
+
+/// A posture problem of one subject under one rule. One open finding per (rule, subject).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule, for instance `bearer-allowed` or `tool-changed`.
+    pub rule: String,
+    /// What it is about: an agent's name or `server/tool`.
+    pub subject: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The facts, in one sentence.
+    pub evidence: String,
+    /// The OWASP id it maps to, for instance `NHI4`.
+    pub owasp: String,
+    /// When it was first true.
+    pub opened_at: Timestamp,
+    /// When it stopped being true.
+    pub closed_at: Option<Timestamp>,
+}

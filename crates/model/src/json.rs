@@ -1,0 +1,193 @@
+//! One parse: JSON is read once, ambiguous input is refused, and the canonical form is what everybody else sees.
+//!
+//! Two readers of one text must not see two values. So: no duplicate keys (after unescaping), no lone surrogates,
+//! no byte order mark, nothing behind the value, no number that a double cannot hold exactly as written,
+//! bounded depth and size. What passes is re-serialised by RFC 8785 (JCS).
+
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// How much JSON is accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Nesting of arrays and objects.
+    pub depth: usize,
+    /// Members of all objects together.
+    pub keys: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth: 64, keys: 10_000 }
+    }
+}
+
+/// Why a JSON text was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ArgumentsRefused(String);
+
+/// The largest integer that every JSON reader holds exactly (RFC 8259, section 6).
+const EXACT: u64 = 1 << 53;
+
+/// Reads one JSON text, strictly.
+pub fn parse_strict(bytes: &[u8], limits: Limits) -> Result<Value, ArgumentsRefused> {
+    let text = std::str::from_utf8(bytes).map_err(|e| ArgumentsRefused(format!("not UTF-8: {e}")))?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let mut budget = Budget { depth: limits.depth, keys: limits.keys };
+    let value = Strict(&mut budget).deserialize(&mut reader).map_err(refused)?;
+    reader.end().map_err(refused)?;
+    Ok(value)
+}
+
+/// The canonical form of a value (RFC 8785).
+pub fn canonical(value: &Value) -> Result<Vec<u8>, ArgumentsRefused> {
+    serde_json_canonicalizer::to_vec(value).map_err(|e| ArgumentsRefused(e.to_string()))
+}
+
+fn refused(e: serde_json::Error) -> ArgumentsRefused {
+    ArgumentsRefused(e.to_string())
+}
+
+struct Budget {
+    depth: usize,
+    keys: usize,
+}
+
+struct Strict<'b>(&'b mut Budget);
+
+impl Strict<'_> {
+    fn deeper<T, E: Error>(self, inner: impl FnOnce(&mut Budget) -> Result<T, E>) -> Result<T, E> {
+        self.0.depth = self.0.depth.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))?;
+        let value = inner(self.0)?;
+        self.0.depth += 1;
+        Ok(value)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        if value <= EXACT { Ok(value.into()) } else { Err(E::custom("a number over 2^53: send it as a string")) }
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        if value.unsigned_abs() <= EXACT {
+            Ok(value.into())
+        } else {
+            Err(E::custom("a number under -2^53: send it as a string"))
+        }
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        // Integral doubles beyond 2^53 stand for many integers; readers that keep integers exact see another one.
+        if value.fract() == 0.0 && value.abs() > EXACT as f64 {
+            return Err(E::custom("a number beyond 2^53: send it as a string"));
+        }
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number out of range"))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        self.deeper(|budget| {
+            let mut items = Vec::new();
+            while let Some(item) = seq.next_element_seed(Strict(budget))? {
+                items.push(item);
+            }
+            Ok(Value::Array(items))
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        self.deeper(|budget| {
+            let mut members = Map::new();
+            while let Some(key) = map.next_key::<String>()? {
+                budget.keys = budget.keys.checked_sub(1).ok_or_else(|| A::Error::custom("too many members"))?;
+                let value = map.next_value_seed(Strict(budget))?;
+                if members.contains_key(&key) {
+                    return Err(A::Error::custom(format_args!("the key `{key}` appears twice")));
+                }
+                members.insert(key, value);
+            }
+            Ok(Value::Object(members))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Value, ArgumentsRefused> {
+        parse_strict(text.as_bytes(), Limits::default())
+    }
+
+    #[test]
+    fn ambiguous_texts_are_refused() {
+        for text in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#""\ud800""#,
+            "\u{feff}{}",
+            r#"{"a":1}x"#,
+            "NaN",
+            "1e400",
+            "9007199254740993",
+            "-9007199254740993",
+            "1e300",
+            "",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        assert!(read(&"[".repeat(100_000)).is_err());
+        assert!(parse_strict(b"\"\xff\"", Limits::default()).is_err());
+    }
+
+    #[test]
+    fn the_canonical_form_is_one() {
+        for (text, canon) in
+            [(r#"{ "b" : 1.0, "a" : [1e0, -0, 0.10] }"#, r#"{"a":[1,0,0.1],"b":1}"#), (r#""\u0061\/""#, r#""a/""#)]
+        {
+            assert_eq!(canonical(&read(text).unwrap()).unwrap(), canon.as_bytes());
+        }
+    }
+
+    #[test]
+    fn limits_count_what_they_say() {
+        let limits = Limits { depth: 2, keys: 2 };
+        assert!(parse_strict(b"[[1]]", limits).is_ok());
+        assert!(parse_strict(b"[[[1]]]", limits).is_err());
+        assert!(parse_strict(br#"{"a":{"b":1}}"#, limits).is_ok());
+        assert!(parse_strict(br#"[{"a":1,"b":1},{"c":1}]"#, limits).is_err());
+    }
+}

@@ -1,0 +1,38 @@
+//! The nouns of Chancery: what exists, which states it may be in, and how an entry of the log is written.
+//!
+//! Pure by law: no async, no IO, no ambient time, randomness or environment. Everything that other rooms
+//! exchange is a type of this crate, named as `docs/glossary.md` names it.
+
+mod agent;
+mod change;
+mod decision;
+mod entry;
+mod finding;
+mod grant;
+mod id;
+mod json;
+mod random;
+mod secret;
+mod session;
+mod time;
+mod tool;
+
+pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefused};
+pub use change::Changed;
+pub use decision::{Decision, Determining, NearMiss, Outcome};
+pub use entry::{
+    Authority, Body, Change, Commitment, DecodeError, Draft, Entry, Header, Kind, Position, Result as ActResult,
+    Sealed, What, Who, Why,
+};
+pub use finding::{Finding, Severity};
+pub use grant::{Grant, GrantMode};
+pub use id::{AgentId, BadId, DecisionId, GrantId, SessionId};
+pub use json::{ArgumentsRefused, Limits, canonical, parse_strict};
+pub use random::Random;
+pub use secret::Secret;
+pub use session::{Session, SessionEnded, SessionState};
+pub use time::{Clock, Span, Timestamp};
+pub use tool::{Server, Tool, ToolState};
+
+/// A SHA-256 value.
+pub type Hash = [u8; 32];

@@ -1,0 +1,304 @@
+//! The one table of error codes: what each means, and what to do about it.
+//!
+//! Rooms name a row of it in their errors; servers answer with its status (RFC 9457 problem details), the command
+//! line prints it, and the reference page is generated from it. A code is never given a second meaning.
+//! Families: C1 authentication, C2 authorization, C3 policy files, C4 gateway and MCP, C5 store and log,
+//! C6 registration, C7 configuration and command line.
+
+use serde::{Deserialize, Serialize};
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// `C` and four digits.
+    pub code: &'static str,
+    /// The HTTP status it is answered with.
+    pub status: u16,
+    /// What went wrong, in a few words that hold for every instance.
+    pub title: &'static str,
+    /// What to do, where the instance does not know better.
+    pub help: &'static str,
+}
+
+macro_rules! table {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $title:literal, $help:literal;)*) => {
+        $($(#[$doc])* pub const $name: Row =
+            Row { code: $code, status: $status, title: $title, help: $help };)*
+
+        /// Every row, in the order of the codes.
+        pub const TABLE: &[Row] = &[$($name),*];
+    };
+}
+
+table! {
+    /// A door was knocked at without a token.
+    NO_TOKEN = "C1001", 401, "the request carries no access token",
+        "get a token at the token endpoint, or start the client through `chancery mcp bridge`";
+    /// The token is malformed, forged, foreign or expired.
+    BAD_TOKEN = "C1002", 401, "the access token is not valid here",
+        "get a new token for exactly this resource";
+    /// The proof is missing, malformed, replayed, or of another key.
+    BAD_PROOF = "C1003", 401, "the token was sent without a valid proof of its key",
+        "send a fresh DPoP proof (RFC 9449) signed with the key the token is bound to";
+    /// The proof lacks a current nonce of this server.
+    NEEDS_NONCE = "C1004", 401, "the proof needs this server's nonce",
+        "repeat the request with the nonce of the DPoP-Nonce response header";
+    /// Session ended, expired, idle, superseded or unknown.
+    SESSION_OVER = "C1005", 401, "the session is over",
+        "get a new token: it opens a new session";
+    /// The agent is not active, or its time is over.
+    AGENT_STOPPED = "C1006", 401, "the agent may not act at present",
+        "its sponsor may resume or extend it: `chancery agent resume NAME`, `chancery agent extend NAME`";
+    /// A bearer token from an agent that may not use one.
+    BEARER_REFUSED = "C1007", 401, "plain bearer tokens are not accepted from this agent",
+        "send DPoP proofs, or let its owner allow it: `chancery agent bearer NAME --allow`";
+    /// Client authentication at the token endpoint failed.
+    BAD_CLIENT = "C1008", 401, "the client could not be authenticated",
+        "sign the client assertion with the enrolled key, with the issuer as its audience";
+    /// The token request is malformed.
+    BAD_TOKEN_REQUEST = "C1009", 400, "the token request is not understood",
+        "send grant_type=client_credentials, a private_key_jwt assertion and exactly one resource";
+    /// The requested resource is none of ours.
+    BAD_RESOURCE = "C1010", 400, "no such resource can be asked for",
+        "ask for the MCP URL or the access URL that the protected resource metadata states";
+    /// Proof memory or another bounded store of the door is full.
+    TOO_BUSY = "C1011", 503, "the server cannot check more requests at this moment",
+        "repeat the request in a few seconds";
+
+    /// Nothing permitted it, or a policy forbade it.
+    DENIED = "C2001", 403, "the policies do not allow it",
+        "see what would make it pass: `chancery why DECISION`";
+    /// A human has to approve it, which this version cannot ask for.
+    NEEDS_APPROVAL = "C2002", 403, "a human has to approve it first",
+        "ask the sponsor for a grant that covers it";
+    /// A human has to prove presence, which this version cannot ask for.
+    NEEDS_STEP_UP = "C2003", 403, "a human has to confirm it first",
+        "ask the sponsor for a grant that covers it";
+    /// Evaluation reported an error, which is a deny.
+    EVALUATION_FAILED = "C2004", 403, "the policies could not be evaluated",
+        "mend the policy that `chancery why DECISION` names";
+    /// There is no valid policy set.
+    NOT_READY = "C2005", 503, "no policy set is in force, so everything is denied",
+        "mend the policies: `chancery policy check`, then `chancery policy reload`";
+    /// The tool is new or changed and not approved.
+    QUARANTINED = "C2006", 403, "the tool changed and waits for approval",
+        "look at it and approve it: `chancery tool approve SERVER TOOL`";
+    /// An evaluation request lacks a field or has one of a wrong type.
+    BAD_EVALUATION = "C2007", 400, "the evaluation request is not understood",
+        "send subject{type,id}, action{name} and resource{type,id} as AuthZEN 1.0 says";
+
+    /// A policy file cannot be parsed.
+    POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",
+        "mend it and run `chancery policy check`";
+    /// A policy does not fit the schema.
+    POLICY_TYPE = "C3002", 422, "a policy does not fit the schema",
+        "mend it and run `chancery policy check`; `chancery policy schema` prints the schema";
+    /// A policy can never apply.
+    POLICY_INERT = "C3003", 422, "a policy can never apply",
+        "mend or remove it";
+    /// Two policies have one id, or one has none.
+    POLICY_ID = "C3004", 422, "a policy has no id of its own",
+        "give it an @id(\"…\") that no other policy has";
+    /// A policy test gave another decision.
+    POLICY_TEST = "C3005", 422, "a policy test failed",
+        "mend the policy or its test and run `chancery policy test`";
+
+    /// No server of this name is configured.
+    NO_SERVER = "C4001", 404, "no such server",
+        "see `chancery status` for the configured servers";
+    /// The upstream cannot be reached.
+    UPSTREAM_DOWN = "C4002", 502, "the upstream server cannot be reached",
+        "check it with `chancery doctor`";
+    /// The upstream answered something that is not MCP.
+    UPSTREAM_BAD = "C4003", 502, "the upstream server's answer is not understood",
+        "look at the upstream's own log";
+    /// The message is not acceptable: malformed, ambiguous, a batch, headers that differ from the body.
+    BAD_MESSAGE = "C4004", 400, "the message is not accepted",
+        "send one JSON-RPC message, unambiguous, with headers that say what its body says";
+    /// The method is unknown or not let through.
+    METHOD_DENIED = "C4005", 403, "the method is not let through",
+        "use the methods of MCP 2025-11-25 or 2026-07-28 that the reference lists";
+    /// The tool is unknown to the server or hidden from the caller.
+    NO_TOOL = "C4006", 404, "no such tool for this caller",
+        "list the tools first";
+    /// The MCP session is unknown or another agent's.
+    NO_MCP_SESSION = "C4007", 404, "no such MCP session",
+        "send initialize to open a new one";
+    /// Too large, too deep, too many.
+    TOO_LARGE = "C4008", 413, "the request is larger than this server takes",
+        "send less at once";
+    /// Host or Origin is not ours.
+    BAD_ORIGIN = "C4009", 403, "the request comes under a foreign host name or from a foreign origin",
+        "use the public URL of the configuration";
+    /// A credential the server needs is not there.
+    NO_SECRET = "C4010", 502, "the credential for the upstream server is not stored",
+        "store it: `chancery secret set NAME` reads it from standard input";
+    /// No such path.
+    NO_ENDPOINT = "C4011", 404, "there is nothing at this address",
+        "see the metadata under /.well-known/";
+    /// The path is there, the method is not.
+    NO_METHOD = "C4012", 405, "this address does not take that method",
+        "see the Allow header";
+
+    /// The store cannot write, so nothing is allowed.
+    STORE_FAILED = "C5001", 503, "the record cannot be written, so nothing is done",
+        "check disk space and health, then restart the server";
+    /// The store cannot be read.
+    READ_FAILED = "C5002", 500, "the record cannot be read",
+        "check the disk, then restart the server";
+    /// No such entry or decision.
+    NO_DECISION = "C5003", 404, "no such decision",
+        "check the id: it begins with `d-`";
+    /// The log does not verify.
+    VERIFY_FAILED = "C5004", 409, "the log does not verify",
+        "keep the bundle and the old checkpoint, stop the server, and find out who changed it";
+    /// No such entry in the tree yet.
+    NOT_SEQUENCED = "C5005", 404, "the entry is not in the signed tree yet",
+        "ask again in a second";
+    /// No such body.
+    NO_BODY = "C5006", 404, "the entry has no such body",
+        "look at the entry first: `chancery why ID`";
+
+    /// No such agent.
+    NO_AGENT = "C6001", 404, "no such agent",
+        "see `chancery agent list`";
+    /// The name is taken.
+    AGENT_EXISTS = "C6002", 409, "the name is taken",
+        "choose another: names are never reused";
+    /// A mandatory field is missing or malformed.
+    BAD_FIELD = "C6003", 400, "a field is missing or malformed",
+        "give it as `--help` shows";
+    /// The state does not allow the step.
+    BAD_TRANSITION = "C6004", 409, "the state does not allow it",
+        "look at it first: `chancery agent get NAME`";
+    /// The enrolment code is wrong, used or expired.
+    BAD_CODE = "C6005", 403, "the enrolment code is not valid",
+        "make a new one: `chancery agent register` or `chancery agent enrol --new-code NAME`";
+    /// Possession of the key was not proved.
+    BAD_ENROLMENT_PROOF = "C6006", 403, "possession of the key was not proved",
+        "sign the enrolment proof with the key that is being enrolled";
+    /// No such grant.
+    NO_GRANT = "C6007", 404, "no such grant",
+        "see `chancery grant list`";
+    /// The grant's template, principal or resource does not exist.
+    BAD_GRANT = "C6008", 422, "the grant does not fit the policies",
+        "see the templates with `chancery policy schema`";
+    /// No such session.
+    NO_SESSION = "C6009", 404, "no such session",
+        "see `chancery session list`";
+    /// No such tool.
+    NO_SUCH_TOOL = "C6010", 404, "no such tool",
+        "see `chancery tool list`";
+    /// No such secret.
+    NO_SUCH_SECRET = "C6011", 404, "no such secret",
+        "see `chancery secret list`";
+
+    /// The configuration cannot be read or understood.
+    BAD_CONFIG = "C7001", 400, "the configuration is not understood",
+        "mend the file: `chancery doctor` checks it";
+    /// The configuration asks for something that is not safe.
+    UNSAFE_CONFIG = "C7002", 400, "the configuration is refused",
+        "choose a loopback address, and files that only their owner can read";
+    /// The command line is not understood.
+    BAD_USAGE = "C7003", 400, "the command is not understood",
+        "see `--help`";
+    /// The server does not answer.
+    UNREACHABLE = "C7004", 503, "the server cannot be reached",
+        "start it: `chancery serve`, and check `--data`";
+    /// A local file cannot be read or written.
+    LOCAL_FILE = "C7005", 500, "a file cannot be read or written",
+        "check the path and its permissions";
+    /// The answer of a server is not understood.
+    BAD_ANSWER = "C7006", 502, "the server's answer is not understood",
+        "check that client and server are of one version";
+    /// The request body or a parameter is not understood.
+    BAD_REQUEST = "C7007", 400, "the request is not understood",
+        "send what the reference shows";
+    /// A step of the demo did not do what it should.
+    DEMO_FAILED = "C7008", 500, "the demo did not do what it should",
+        "read the steps above; run it with --data DIR to keep what it did";
+    /// Something in the server broke.
+    INTERNAL = "C7009", 500, "the server failed",
+        "look at its log";
+}
+
+/// The row with this code.
+pub fn row(code: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.code == code)
+}
+
+/// One error as it is sent and shown: problem details (RFC 9457) with the four lines people see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The code of the table, for instance `C2001`.
+    pub code: String,
+    /// What went wrong: subject, verb, object.
+    pub title: String,
+    /// The HTTP status it travels with.
+    pub status: u16,
+    /// The deciding fact, with value and limit.
+    pub detail: String,
+    /// What to do about it: a command or an address.
+    pub next: String,
+    /// The decision that can be opened with `chancery why`, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_id: Option<String>,
+}
+
+impl Problem {
+    /// An instance of a row; `detail` is the deciding fact.
+    pub fn new(row: Row, detail: impl Into<String>) -> Self {
+        Self {
+            code: row.code.into(),
+            title: row.title.into(),
+            status: row.status,
+            detail: detail.into(),
+            next: row.help.into(),
+            decision_id: None,
+        }
+    }
+
+    /// The same with advice that fits this instance better than the table's.
+    #[must_use]
+    pub fn next(self, next: impl Into<String>) -> Self {
+        Self { next: next.into(), ..self }
+    }
+
+    /// The same, naming the decision it comes from.
+    #[must_use]
+    pub fn decision(self, id: impl ToString) -> Self {
+        Self { decision_id: Some(id.to_string()), ..self }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} [{}]", self.title, self.detail, self.code)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_ordered_and_well_formed() {
+        for pair in TABLE.windows(2) {
+            assert!(pair[0].code < pair[1].code, "{} before {}", pair[0].code, pair[1].code);
+        }
+        for row in TABLE {
+            let digits = row.code.strip_prefix('C').unwrap();
+            assert!(digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()), "{}", row.code);
+            assert!((400..600).contains(&row.status), "{}", row.code);
+            assert!(!row.title.ends_with('.') && !row.help.is_empty(), "{}", row.code);
+        }
+    }
+
+    #[test]
+    fn a_row_is_found_by_its_code() {
+        assert_eq!(row("C2001"), Some(&DENIED));
+        assert_eq!(row("C9999"), None);
+    }
+}

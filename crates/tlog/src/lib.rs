@@ -1,1 +1,5 @@
 //! tlog
+
+mod hash;
+
+pub use hash::{Hash, leaf_hash, node_hash, salted_hash};

@@ -230,6 +230,9 @@ pub fn row(code: &str) -> Option<&'static Row> {
 /// One error as it is sent and shown: problem details (RFC 9457) with the four lines people see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
+    /// The kind of problem as a URI: `urn:chancery:problem:C2001`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
     /// The code of the table, for instance `C2001`.
     pub code: String,
     /// What went wrong: subject, verb, object.
@@ -249,6 +252,7 @@ impl Problem {
     /// An instance of a row; `detail` is the deciding fact.
     pub fn new(row: Row, detail: impl Into<String>) -> Self {
         Self {
+            kind: format!("urn:chancery:problem:{}", row.code),
             code: row.code.into(),
             title: row.title.into(),
             status: row.status,

@@ -1,0 +1,285 @@
+//! `chancery.toml`: one table per room, unknown keys refused with a suggestion, relative paths taken from the file.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use chancery_model::Span;
+use serde::Deserialize;
+
+mod file;
+mod suggest;
+
+use file::File;
+
+/// Where things are when the file does not say: the binary reads them from the environment.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Holds the database and the admin socket.
+    pub data: PathBuf,
+    /// Holds the key-encryption key. Must be outside `data`.
+    pub kek: PathBuf,
+}
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data directory: database, admin socket. Mode 0700.
+    pub data: PathBuf,
+    /// Where the TCP door listens. Loopback only; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What clients call this server: scheme, host and port, no path. The address it got, if not given.
+    pub public_url: Option<String>,
+    /// Further host names (with port, if not the scheme's own) requests may come under.
+    pub hosts: Vec<String>,
+    /// The directory of policies, templates, schema and entities.
+    pub policies: PathBuf,
+    /// The file of the key-encryption key. Outside the data directory.
+    pub kek: PathBuf,
+    /// Tokens and sessions.
+    pub tokens: Tokens,
+    /// The log.
+    pub log: Log,
+    /// The upstream servers by name.
+    pub servers: BTreeMap<String, Upstream>,
+    /// What becomes of tools that are seen for the first time.
+    pub pin: Pin,
+    /// Names of arguments that stand in entries in clear, for every server.
+    pub record_fields: Vec<String>,
+}
+
+/// Lifetimes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tokens {
+    /// How long an access token lives, in seconds: 30 to 900.
+    pub seconds: u32,
+    /// How long a session may last, in minutes: 1 to 1440.
+    pub session_minutes: u32,
+    /// How long a session may be left unused, in minutes: at most `session_minutes`.
+    pub idle_minutes: u32,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { seconds: 300, session_minutes: 480, idle_minutes: 15 }
+    }
+}
+
+impl Tokens {
+    /// The lifetime of an access token.
+    pub fn lifetime(&self) -> Span {
+        Span::seconds(self.seconds.into())
+    }
+
+    /// The maximum of a session.
+    pub fn session(&self) -> Span {
+        Span::minutes(self.session_minutes.into())
+    }
+
+    /// The idle time of a session.
+    pub fn idle(&self) -> Span {
+        Span::minutes(self.idle_minutes.into())
+    }
+}
+
+/// The log's own settings.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// The name of the log in its checkpoints (C2SP tlog-checkpoint): a schema-less URL, for ever the same.
+    pub origin: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { origin: "chancery.local/log".into() }
+    }
+}
+
+/// What becomes of tools of a server that has none pinned yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pin {
+    /// Those of the first listing are pinned, later ones wait for approval.
+    #[default]
+    FirstUse,
+    /// Every tool waits for approval.
+    Manual,
+}
+
+/// One upstream server: reached by URL, or started as a child process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// How it is reached.
+    pub transport: Transport,
+    /// The credential that is added to each request to it.
+    pub inject: Option<Inject>,
+    /// Names of its arguments that stand in entries in clear.
+    pub record_fields: Vec<String>,
+}
+
+/// How an upstream server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Streamable HTTP at this URL.
+    Http(String),
+    /// A child process that speaks MCP on standard input and output.
+    Stdio(Command),
+}
+
+/// A child process. It can be stated in this file only, never through an API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The program: a path, or a name looked up in PATH.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its working directory.
+    pub cwd: Option<PathBuf>,
+    /// Its environment besides PATH.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A credential that is added on the way to an upstream server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inject {
+    /// The header it is put in; for a child process the environment variable.
+    pub header: String,
+    /// The header's value, `{secret}` stands for the secret.
+    pub value: String,
+    /// The name of the stored secret.
+    pub secret: String,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}{}", suggestion.as_ref().map(|s| format!(": {s}")).unwrap_or_default())]
+pub struct ConfigError {
+    /// File, line and column, or the key.
+    pub place: String,
+    /// What is wrong, with the value that was seen.
+    pub message: String,
+    /// What was probably meant.
+    pub suggestion: Option<String>,
+}
+
+impl ConfigError {
+    fn key(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: key.into(), message: message.into(), suggestion: None }
+    }
+
+    fn hint(self, suggestion: impl Into<String>) -> Self {
+        Self { suggestion: Some(suggestion.into()), ..self }
+    }
+}
+
+impl Config {
+    /// What holds without a file: no servers, and policies in `policies` of the data directory.
+    pub fn without_file(places: &Places) -> Result<Self, ConfigError> {
+        Self::parse("", &places.data.join("chancery.toml"), places)
+    }
+
+    /// Reads the text of a configuration file; `path` is where it came from.
+    pub fn parse(text: &str, path: &Path, places: &Places) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text).map_err(|e| suggest::explain(&e, text, path))?;
+        let base = path.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let config = file.resolve(&base, places)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads a configuration file.
+    pub fn read(path: &Path, places: &Places) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| ConfigError::key(path.display().to_string(), format!("cannot be read: {e}")))?;
+        Self::parse(&text, path, places)
+    }
+
+    /// The checks that concern values; `App::start` repeats them for configurations made by hand.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_listen(self.listen)?;
+        check_public_url(self.public_url.as_deref())?;
+        check_kek(&self.kek, &self.data)?;
+        check_tokens(&self.tokens)?;
+        self.servers.iter().try_for_each(|(name, server)| check_server(name, server))
+    }
+}
+
+fn check_listen(listen: SocketAddr) -> Result<(), ConfigError> {
+    if listen.ip().is_loopback() {
+        return Ok(());
+    }
+    let message = format!("{listen} is not a loopback address, and this version has no TLS of its own");
+    Err(ConfigError::key("listen", message)
+        .hint(format!("use 127.0.0.1:{} behind a TLS proxy on the same host, and set public_url", listen.port())))
+}
+
+fn check_public_url(url: Option<&str>) -> Result<(), ConfigError> {
+    let Some(url) = url else { return Ok(()) };
+    let bad = |why: &str| Err(ConfigError::key("public_url", format!("`{url}` {why}")));
+    let parsed: http::Uri = match url.parse() {
+        Ok(parsed) => parsed,
+        Err(_) => return bad("is not a URL"),
+    };
+    let Some(authority) = parsed.authority() else { return bad("has no host") };
+    if parsed.path_and_query().is_some_and(|p| p.as_str() != "/") || url.ends_with('/') {
+        return bad("must have no path, not even a trailing slash");
+    }
+    let local = matches!(authority.host(), "127.0.0.1" | "localhost" | "[::1]");
+    match parsed.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if local => Ok(()),
+        _ => bad("must be https, or http on a loopback name"),
+    }
+}
+
+fn check_kek(kek: &Path, data: &Path) -> Result<(), ConfigError> {
+    if kek.starts_with(data) {
+        let message = format!("{} lies in the data directory {}", kek.display(), data.display());
+        return Err(ConfigError::key("kek", message).hint("a copy of the data must not bring its key along"));
+    }
+    Ok(())
+}
+
+fn check_tokens(tokens: &Tokens) -> Result<(), ConfigError> {
+    if !(30..=900).contains(&tokens.seconds) {
+        return Err(ConfigError::key("tokens.seconds", format!("{} is not within 30 and 900", tokens.seconds)));
+    }
+    if !(1..=1440).contains(&tokens.session_minutes) {
+        let message = format!("{} is not within 1 and 1440", tokens.session_minutes);
+        return Err(ConfigError::key("tokens.session_minutes", message));
+    }
+    if !(1..=tokens.session_minutes).contains(&tokens.idle_minutes) {
+        let message =
+            format!("{} is not within 1 and session_minutes ({})", tokens.idle_minutes, tokens.session_minutes);
+        return Err(ConfigError::key("tokens.idle_minutes", message));
+    }
+    Ok(())
+}
+
+fn check_server(name: &str, server: &Upstream) -> Result<(), ConfigError> {
+    let key = format!("servers.{name}");
+    let well_formed = name.len() <= 63
+        && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !well_formed {
+        return Err(ConfigError::key(key, "the name may have lower-case letters, digits and `-`, 63 at the most"));
+    }
+    if let Transport::Http(url) = &server.transport {
+        let uri: Option<http::Uri> = url.parse().ok();
+        if !uri.is_some_and(|u| u.scheme_str() == Some("http") && u.authority().is_some()) {
+            return Err(ConfigError::key(format!("{key}.url"), format!("`{url}` is not an http:// URL")));
+        }
+    }
+    if let Some(inject) = &server.inject
+        && !inject.value.contains("{secret}")
+    {
+        return Err(ConfigError::key(format!("{key}.inject.value"), "does not say where `{secret}` goes"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! The file's own shape, before defaults and paths are filled in.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{Command, Config, ConfigError, Inject, Log, Pin, Places, Tokens, Transport, Upstream};
+
+const PORT: u16 = 8420;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    public_url: Option<String>,
+    hosts: Vec<String>,
+    policies: Option<PathBuf>,
+    kek: Option<PathBuf>,
+    tokens: Tokens,
+    log: Log,
+    servers: BTreeMap<String, Server>,
+    pin: Pin,
+    record_fields: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Server {
+    url: Option<String>,
+    command: Option<String>,
+    args: Vec<String>,
+    cwd: Option<PathBuf>,
+    env: BTreeMap<String, String>,
+    inject: Option<Inject>,
+    record_fields: Vec<String>,
+}
+
+impl File {
+    pub(super) fn resolve(self, base: &Path, places: &Places) -> Result<Config, ConfigError> {
+        let at = |path: PathBuf| base.join(path);
+        let servers = self.servers.into_iter().map(|(name, server)| {
+            let upstream = server.resolve(&name, base)?;
+            Ok((name, upstream))
+        });
+        Ok(Config {
+            data: self.data.map_or_else(|| places.data.clone(), at),
+            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], PORT))),
+            public_url: self.public_url,
+            hosts: self.hosts,
+            policies: at(self.policies.unwrap_or_else(|| "policies".into())),
+            kek: self.kek.map_or_else(|| places.kek.clone(), at),
+            tokens: self.tokens,
+            log: self.log,
+            servers: servers.collect::<Result<_, ConfigError>>()?,
+            pin: self.pin,
+            record_fields: self.record_fields,
+        })
+    }
+}
+
+impl Server {
+    fn resolve(self, name: &str, base: &Path) -> Result<Upstream, ConfigError> {
+        let transport = match (self.url, self.command) {
+            (Some(url), None) => Transport::Http(url),
+            (None, Some(program)) => Transport::Stdio(Command {
+                program,
+                args: self.args,
+                cwd: self.cwd.map(|cwd| base.join(cwd)),
+                env: self.env,
+            }),
+            _ => return Err(ConfigError::key(format!("servers.{name}"), "needs either `url` or `command`")),
+        };
+        Ok(Upstream { transport, inject: self.inject, record_fields: self.record_fields })
+    }
+}

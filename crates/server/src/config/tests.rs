@@ -1,0 +1,77 @@
+use super::*;
+
+fn places() -> Places {
+    Places { data: "/var/lib/chancery".into(), kek: "/etc/chancery/kek".into() }
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/chancery/chancery.toml"), &places())
+}
+
+#[test]
+fn an_empty_file_is_complete() {
+    let config = parse("").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8420");
+    assert_eq!(config.data, Path::new("/var/lib/chancery"));
+    assert_eq!(config.policies, Path::new("/etc/chancery/policies"));
+    assert_eq!(config.tokens.seconds, 300);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_place_and_suggestion() {
+    let error = parse("listen = \"127.0.0.1:1\"\npolcies = \"p\"\n").unwrap_err();
+    assert_eq!(error.place, "/etc/chancery/chancery.toml:2:1");
+    assert_eq!(error.suggestion.as_deref(), Some("did you mean `policies`?"));
+}
+
+#[test]
+fn unknown_keys_deep_inside_are_refused_too() {
+    let error = parse("[servers.crm]\nurl = \"http://127.0.0.1:1/mcp\"\nrecord_feilds = []\n").unwrap_err();
+    assert_eq!(error.suggestion.as_deref(), Some("did you mean `record_fields`?"));
+    assert!(parse("[tokens]\nsecondz = 3\n").unwrap_err().suggestion.unwrap().contains("`seconds`"));
+}
+
+#[test]
+fn only_loopback_is_listened_on() {
+    let error = parse("listen = \"0.0.0.0:8420\"").unwrap_err();
+    assert_eq!(error.place, "listen");
+    assert!(error.message.contains("0.0.0.0:8420 is not a loopback address"), "{error}");
+    assert!(parse("listen = \"[::1]:8420\"").is_ok());
+}
+
+#[test]
+fn the_key_does_not_lie_with_the_data() {
+    let error = parse("kek = \"/var/lib/chancery/kek\"").unwrap_err();
+    assert_eq!(error.place, "kek");
+}
+
+#[test]
+fn a_public_url_is_https_or_local() {
+    assert!(parse("public_url = \"https://chancery.example\"").is_ok());
+    assert!(parse("public_url = \"http://localhost:8420\"").is_ok());
+    for bad in ["http://chancery.example", "https://chancery.example/", "https://a/b", "chancery"] {
+        assert_eq!(parse(&format!("public_url = \"{bad}\"")).unwrap_err().place, "public_url", "{bad}");
+    }
+}
+
+#[test]
+fn a_server_has_one_transport_and_a_plain_name() {
+    assert!(parse("[servers.crm]\ncommand = \"crm\"\nargs = [\"--stdio\"]\n").is_ok());
+    assert!(parse("[servers.crm]\n").is_err());
+    assert!(parse("[servers.crm]\nurl = \"http://127.0.0.1/\"\ncommand = \"x\"\n").is_err());
+    assert!(parse("[servers.\"CRM/1\"]\ncommand = \"x\"\n").is_err());
+    assert!(parse("[servers.crm]\nurl = \"ftp://x\"\n").is_err());
+}
+
+#[test]
+fn an_injected_value_says_where_the_secret_goes() {
+    let text = "[servers.crm]\nurl = \"http://127.0.0.1/\"\ninject = {header=\"X-Key\", value=\"k\", secret=\"crm\"}\n";
+    assert_eq!(parse(text).unwrap_err().place, "servers.crm.inject.value");
+}
+
+#[test]
+fn lifetimes_have_limits() {
+    assert!(parse("[tokens]\nseconds = 901\n").is_err());
+    assert!(parse("[tokens]\nseconds = 29\n").is_err());
+    assert!(parse("[tokens]\nsession_minutes = 10\nidle_minutes = 11\n").is_err());
+}

@@ -1,0 +1,79 @@
+//! What every request must pass before anything looks at it, and what every answer carries.
+//!
+//! A browser page of some other site can make its visitor's browser send requests to a loopback port, under a host
+//! name of its own choosing (DNS rebinding). So the host name must be ours, and an `Origin`, where there is one, too.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use chancery_model::problem::{BAD_ORIGIN, Problem};
+use http::header::{self, HeaderName, HeaderValue};
+
+use crate::failure::Failure;
+
+/// The names a door answers to.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    hosts: Arc<[String]>,
+    origins: Arc<[String]>,
+}
+
+impl Names {
+    /// Hosts with their ports, in lower case; origins of the same hosts under the given schemes.
+    pub(crate) fn new(hosts: impl IntoIterator<Item = String>, schemes: &[&str]) -> Self {
+        let hosts: Arc<[String]> = hosts.into_iter().map(|h| h.to_ascii_lowercase()).collect();
+        let origins = hosts.iter().flat_map(|h| schemes.iter().map(move |s| format!("{s}://{h}"))).collect();
+        Self { hosts, origins }
+    }
+
+    fn check(&self, request: &Request) -> Result<(), Problem> {
+        let host = single(request, header::HOST)?.unwrap_or_default();
+        if !self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) {
+            return Err(Problem::new(BAD_ORIGIN, format!("Host is `{}`, none of this server's names", short(host))));
+        }
+        match single(request, header::ORIGIN)? {
+            Some(origin) if !self.origins.iter().any(|ours| ours.eq_ignore_ascii_case(origin)) => {
+                Err(Problem::new(BAD_ORIGIN, format!("Origin is `{}`, not this server's own", short(origin))))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The one value of a header that must not be there twice.
+fn single(request: &Request, name: HeaderName) -> Result<Option<&str>, Problem> {
+    let mut values = request.headers().get_all(&name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Problem::new(BAD_ORIGIN, format!("the header `{name}` is there twice")));
+    }
+    let unreadable = || Problem::new(BAD_ORIGIN, format!("the header `{name}` is not ASCII"));
+    first.map(|v| v.to_str().map_err(|_| unreadable())).transpose()
+}
+
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+/// Refuses foreign names, and puts the security headers on every answer.
+pub(crate) async fn guard(State(names): State<Names>, request: Request, next: Next) -> Response {
+    let mut response = match names.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => Failure::from(problem).into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];

@@ -1,0 +1,23 @@
+//! What tests and the sample company need beside Rust, by package name.
+//! What cannot be had is said; the tests that need it say that they were skipped.
+
+use crate::shell::{self, Fallible};
+
+/// Node and Python packages of the sample company, and the official clients among them.
+const SAMPLE_COMPANY: &str = "examples/acme/setup.sh";
+
+/// Gets what is missing. Never an error: what cannot be had is told.
+pub fn all() {
+    told("Node", shell::output(&["node", "--version"]));
+    told("Python", shell::output(&["python3", "--version"]));
+    if shell::top().join(SAMPLE_COMPANY).exists() {
+        told("the sample company's packages", shell::output(&["sh", SAMPLE_COMPANY]));
+    }
+}
+
+fn told(what: &str, outcome: Fallible<String>) {
+    match outcome {
+        Ok(said) => println!("{what}: {}", said.trim().lines().last().unwrap_or_default()),
+        Err(why) => println!("{what}: not to be had: {why}"),
+    }
+}

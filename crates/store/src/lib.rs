@@ -1,1 +1,39 @@
-//! store
+//! The only SQL, and the only way to write: a change and the entry that records it are one commit.
+//!
+//! [`Store::write`] takes the entry and the change; there is no other door, so "changed but not recorded" cannot be
+//! written. Writers that wait at the same time share one durable commit (group commit; nobody sleeps to wait for
+//! company). What [`Store::append`] or [`Store::write`] returned is on the disk: SQLite in WAL mode with
+//! `synchronous=FULL`. A commit that fails poisons the store: everybody who waited gets the error, every later write
+//! is refused, and the process is expected to exit, because after a failed `fsync` nobody knows what the disk holds.
+//!
+//! One module per noun: functions on [`Tx`] write, functions on [`Reader`] (a `&Store` or a `&mut Tx`) read.
+
+pub mod agents;
+pub mod bodies;
+mod disk;
+pub mod enrolments;
+mod error;
+pub mod findings;
+pub mod grants;
+mod job;
+pub mod keys;
+pub mod log;
+mod open;
+mod pending;
+pub mod policies;
+mod row;
+pub mod secrets;
+pub mod servers;
+pub mod sessions;
+mod store;
+pub mod tools;
+mod tx;
+mod writer;
+
+pub use error::StoreError;
+pub use job::{Durable, Written};
+pub use store::{Config, Observer, Store};
+pub use tx::{Reader, Tx};
+
+/// What a change returns: a boxed future that may borrow the transaction.
+pub type BoxFuture<'t, T> = futures_util::future::BoxFuture<'t, T>;

@@ -1,0 +1,74 @@
+//! Server-side sessions.
+
+use std::sync::Arc;
+
+use chancery_model::{AgentId, Changed, Session, SessionId, Span, Timestamp};
+use sqlx::sqlite::SqliteRow;
+
+use crate::row::{Columns, int, word};
+use crate::{Reader, StoreError, Tx};
+
+/// Adds a new one.
+pub async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
+    let sql = sqlx::query(
+        "INSERT INTO sessions (id, agent, instance, epoch, state, opened_at, ends_at, idle, used_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(session.id.as_str())
+    .bind(session.agent.as_str())
+    .bind(&session.instance)
+    .bind(int(session.epoch)?)
+    .bind(word(&session.state)?)
+    .bind(session.opened_at.0)
+    .bind(session.ends_at.0)
+    .bind(session.idle.0)
+    .bind(session.used_at.0);
+    tx.run(sql).await?;
+    tx.note(Changed::Session(Arc::new(session.clone())));
+    Ok(())
+}
+
+/// Replaces state, end and last use; the rest never changes.
+pub async fn update(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
+    let sql = sqlx::query("UPDATE sessions SET state = $2, ends_at = $3, used_at = $4 WHERE id = $1")
+        .bind(session.id.as_str())
+        .bind(word(&session.state)?)
+        .bind(session.ends_at.0)
+        .bind(session.used_at.0);
+    if tx.run(sql).await? == 0 {
+        return Err(StoreError::Missing { noun: "session", id: session.id.to_string() });
+    }
+    tx.note(Changed::Session(Arc::new(session.clone())));
+    Ok(())
+}
+
+/// The one with this id.
+pub async fn get(from: impl Into<Reader<'_>>, id: &SessionId) -> Result<Option<Session>, StoreError> {
+    from.into().one(sqlx::query("SELECT * FROM sessions WHERE id = $1").bind(id.as_str()), read).await
+}
+
+/// Those of one agent, newest first.
+pub async fn of_agent(from: impl Into<Reader<'_>>, agent: &AgentId) -> Result<Vec<Session>, StoreError> {
+    let sql = sqlx::query("SELECT * FROM sessions WHERE agent = $1 ORDER BY opened_at DESC, id").bind(agent.as_str());
+    from.into().all(sql, read).await
+}
+
+/// Those that nobody ended and whose maximum time is not over at `now`.
+pub async fn open(from: impl Into<Reader<'_>>, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+    let sql = sqlx::query("SELECT * FROM sessions WHERE state = 'open' AND ends_at > $1 ORDER BY id").bind(now.0);
+    from.into().all(sql, read).await
+}
+
+fn read(row: &SqliteRow) -> Result<Session, StoreError> {
+    Ok(Session {
+        id: row.id("id")?,
+        agent: row.id("agent")?,
+        instance: row.text_or_none("instance")?,
+        epoch: row.count("epoch")?,
+        state: row.word("state")?,
+        opened_at: row.time("opened_at")?,
+        ends_at: row.time("ends_at")?,
+        idle: Span(row.int("idle")?),
+        used_at: row.time("used_at")?,
+    })
+}

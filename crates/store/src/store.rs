@@ -1,0 +1,213 @@
+//! The store as its users see it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use chancery_model::{Changed, Clock, Draft, Random};
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::disk::Lock;
+use crate::job::{Job, Prepared, Waiting};
+use crate::pending::Pending;
+use crate::{BoxFuture, Durable, StoreError, Tx, Written, open};
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data directory: created if absent (mode 0700); the database is `chancery.db` in it (mode 0600).
+    pub path: PathBuf,
+}
+
+/// Somebody who keeps a copy of some nouns in memory.
+pub type Observer = Box<dyn Fn(&Changed) + Send + Sync>;
+
+/// A handle to the store. Cloning it is cheap; all clones are one store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    jobs: mpsc::UnboundedSender<Job>,
+    readers: SqlitePool,
+    shared: Arc<Shared>,
+    random: Arc<dyn Random>,
+    writer: u32,
+    finished: watch::Receiver<bool>,
+}
+
+/// What the writer and the handles both touch.
+pub(crate) struct Shared {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pending: Mutex<Pending>,
+    observers: RwLock<Vec<Arc<Observer>>>,
+    failed: watch::Sender<Option<Arc<str>>>,
+    closing: watch::Sender<bool>,
+    lock: Lock,
+}
+
+impl Store {
+    /// Opens the data directory, creating it if need be. Refuses a second process, damaged data, and a log that is
+    /// shorter than what was signed. Must be called inside a tokio runtime: the writer is a task of it.
+    pub async fn open(config: &Config, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, StoreError> {
+        open::open(config, clock, random).await
+    }
+
+    pub(crate) fn new(
+        jobs: mpsc::UnboundedSender<Job>,
+        readers: SqlitePool,
+        shared: Arc<Shared>,
+        random: Arc<dyn Random>,
+        writer: u32,
+        finished: watch::Receiver<bool>,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { jobs, readers, shared, random, writer, finished }) }
+    }
+
+    /// The only write path. `change` and the entry are one commit: both are on the disk when this returns, or, if it
+    /// returns a refusal, neither is. The change runs alone, in the order of arrival, and sees what earlier ones
+    /// wrote; it must not wait for anything but the transaction.
+    ///
+    /// # Errors
+    /// What `change` returned (nothing was written); [`StoreError::Poisoned`] if the commit failed (it may have been
+    /// written); [`StoreError::TooLarge`]; [`StoreError::Closed`].
+    pub async fn write<T, F>(&self, draft: Draft, change: F) -> Result<Written<T>, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        let entry = Prepared::new(&draft, &*self.inner.random)?;
+        let (answer, answered) = oneshot::channel();
+        let step = Waiting::new(change, |value, durable| Written { value, durable }, answer);
+        self.send(Job::Write { entry, step })?;
+        self.receive(answered).await
+    }
+
+    /// An entry with no other change. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn append(&self, draft: Draft) -> Result<Durable, StoreError> {
+        let entry = Prepared::new(&draft, &*self.inner.random)?;
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Append { entry, answer })?;
+        self.receive(answered).await
+    }
+
+    /// A change to what is derived from the log. It shares commits with the others, but has no entry.
+    pub(crate) async fn derive<F, K>(&self, change: F, after: K) -> Result<(), StoreError>
+    where
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<(), StoreError>> + Send + 'static,
+        K: FnOnce() + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let step = Waiting::new(change, move |(), ()| after(), answer);
+        self.send(Job::Derive { step })?;
+        self.receive(answered).await
+    }
+
+    /// Adds somebody to be told of every committed change, in the order of the commits: after the commit and before
+    /// the author of the change is answered. An observer runs in the writer: it must be quick and must not wait.
+    /// One that panics poisons the store, for its copy can no longer be trusted.
+    pub fn observe(&self, observer: Observer) {
+        let mut observers = self.inner.shared.observers.write().unwrap_or_else(PoisonError::into_inner);
+        observers.push(Arc::new(observer));
+    }
+
+    /// Returns once a commit has failed: with the reason, and never otherwise. The process is to exit then.
+    pub async fn failed(&self) -> StoreError {
+        let mut failed = self.inner.shared.failed.subscribe();
+        let reason = failed.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(why) => StoreError::Poisoned(why),
+            None => StoreError::Closed,
+        }
+    }
+
+    /// Lets the writer finish what was handed to it, closes the database and gives the directory free.
+    /// Later writes through any clone are refused.
+    pub async fn close(&self) {
+        self.inner.shared.closing.send_replace(true);
+        let mut finished = self.inner.finished.clone();
+        // An error means that the writer is gone already.
+        drop(finished.wait_for(|done| *done).await);
+        self.inner.readers.close().await;
+        self.inner.shared.lock.release();
+    }
+
+    /// The number of this data directory's writer: all its entries' positions carry it.
+    pub fn writer(&self) -> u32 {
+        self.inner.writer
+    }
+
+    pub(crate) fn readers(&self) -> &SqlitePool {
+        &self.inner.readers
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    fn send(&self, job: Job) -> Result<(), StoreError> {
+        if let Some(why) = self.inner.shared.failure() {
+            return Err(why);
+        }
+        self.inner.jobs.send(job).map_err(|_| StoreError::Closed)
+    }
+
+    async fn receive<O>(&self, answered: oneshot::Receiver<Result<O, StoreError>>) -> Result<O, StoreError> {
+        match answered.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.inner.shared.failure().unwrap_or(StoreError::Closed)),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(clock: Arc<dyn Clock>, pending: Pending, lock: Lock) -> Self {
+        Self {
+            clock,
+            pending: Mutex::new(pending),
+            observers: RwLock::default(),
+            failed: watch::channel(None).0,
+            closing: watch::channel(false).0,
+            lock,
+        }
+    }
+
+    /// From now on every write is refused.
+    pub(crate) fn poison(&self, why: &str) {
+        tracing::error!(reason = why, "a commit failed: the store refuses all writes until a restart");
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            failed.get_or_insert_with(|| why.into());
+            first
+        });
+    }
+
+    /// Why writes are refused, if they are.
+    pub(crate) fn failure(&self) -> Option<StoreError> {
+        self.failed.borrow().clone().map(StoreError::Poisoned)
+    }
+
+    /// Returns once the store is to be closed.
+    pub(crate) async fn closing(&self) {
+        // The sender lives in `self`: there is no error.
+        drop(self.closing.subscribe().wait_for(|closing| *closing).await);
+    }
+
+    pub(crate) fn observers(&self) -> Vec<Arc<Observer>> {
+        self.observers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("writer", &self.inner.writer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,272 @@
+//! The one writer: takes what waits, commits it at once, tells the observers, answers everybody.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use chancery_model::{Hash, Position, Timestamp};
+use chancery_tlog::leaf_hash;
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+
+use crate::bodies::frame;
+use crate::job::{Job, Prepared};
+use crate::log::Chain;
+use crate::pending::Leaves;
+use crate::row::int;
+use crate::store::Shared;
+use crate::{Durable, StoreError, Tx};
+
+/// Jobs taken from the queue at once.
+const JOBS: usize = 4096;
+/// Bytes of entries and bodies in one commit; one job may be larger.
+const BYTES: usize = 8 << 20;
+
+pub(crate) struct Writer {
+    tx: Tx,
+    chain: Chain,
+    inbox: mpsc::UnboundedReceiver<Job>,
+    shared: Arc<Shared>,
+}
+
+/// The entries of one commit, in the form of its row.
+#[derive(Default)]
+struct Segment {
+    leaves: Vec<u8>,
+    entries: Vec<u8>,
+    bodies: Vec<u8>,
+    body_count: usize,
+}
+
+impl Writer {
+    pub(crate) fn new(tx: Tx, chain: Chain, inbox: mpsc::UnboundedReceiver<Job>, shared: Arc<Shared>) -> Self {
+        Self { tx, chain, inbox, shared }
+    }
+
+    /// Until the store is closed or every handle is dropped.
+    pub(crate) async fn run(mut self) {
+        let mut waiting = VecDeque::new();
+        while self.gather(&mut waiting).await {
+            let batch = next_batch(&mut waiting);
+            self.commit(batch).await;
+        }
+        self.tx.close().await;
+    }
+
+    /// Waits for work and takes all there is. False when there will be no more.
+    async fn gather(&mut self, waiting: &mut VecDeque<Job>) -> bool {
+        if !waiting.is_empty() {
+            return true;
+        }
+        let mut jobs = Vec::new();
+        tokio::select! {
+            biased;
+            _ = self.inbox.recv_many(&mut jobs, JOBS) => {}
+            () = self.shared.closing() => {
+                self.inbox.close();
+                self.inbox.recv_many(&mut jobs, JOBS).await;
+            }
+        }
+        self.take_company(&mut jobs).await;
+        waiting.extend(jobs);
+        !waiting.is_empty()
+    }
+
+    /// Those who were answered a moment ago may be about to write again: let them run once before the commit.
+    async fn take_company(&mut self, jobs: &mut Vec<Job>) {
+        let mut before = 0;
+        while jobs.len() > before && jobs.len() < JOBS {
+            before = jobs.len();
+            tokio::task::yield_now().await;
+            if !self.inbox.is_empty() {
+                self.inbox.recv_many(jobs, JOBS - before).await;
+            }
+        }
+    }
+
+    async fn commit(&mut self, batch: Vec<Job>) {
+        if let Some(why) = self.shared.failure() {
+            return fail_all(batch, &why.to_string());
+        }
+        let at = self.shared.clock.now();
+        let mut batch = batch;
+        match self.attempt(&mut batch, at).await.and_then(|leaves| self.tell(leaves)) {
+            Ok(leaves) => answer_all(batch, &leaves, at),
+            Err(why) => {
+                let why = why.to_string();
+                self.shared.poison(&why);
+                fail_all(batch, &why);
+            }
+        }
+    }
+
+    /// Everything in one commit. Changes that refuse leave the batch; any error returned here means that nobody
+    /// knows what the disk holds.
+    async fn attempt(&mut self, batch: &mut Vec<Job>, at: Timestamp) -> Result<Leaves, StoreError> {
+        let transaction = batch.iter().any(Job::needs_transaction);
+        if transaction {
+            self.tx.control("BEGIN IMMEDIATE").await?;
+            self.run_changes(batch).await?;
+        }
+        let first = self.chain.clone();
+        let segment = self.chain_up(batch);
+        let leaves = Leaves { writer: first.writer, first_seq: first.next_seq, hashes: segment.leaves.clone() };
+        self.insert(&first, segment, at).await?;
+        if transaction {
+            self.tx.control("COMMIT").await?;
+        }
+        Ok(leaves)
+    }
+
+    /// Runs each change in a savepoint, so that one that fails takes nothing with it but its own entry.
+    async fn run_changes(&mut self, batch: &mut Vec<Job>) -> Result<(), StoreError> {
+        let mut kept = Vec::with_capacity(batch.len());
+        for mut job in batch.drain(..) {
+            match run_change(&mut self.tx, &mut job).await {
+                Ok(Ok(())) => kept.push(job),
+                Ok(Err(refusal)) => job.fail(refusal),
+                Err(broken) => {
+                    job.fail(StoreError::Poisoned(broken.to_string().into()));
+                    return Err(broken);
+                }
+            }
+        }
+        *batch = kept;
+        Ok(())
+    }
+
+    /// Gives every entry its place and the hash of the one before.
+    fn chain_up(&mut self, batch: &[Job]) -> Segment {
+        let size = batch.iter().map(Job::size).sum();
+        let mut segment = Segment { entries: Vec::with_capacity(size), ..Segment::default() };
+        for entry in batch.iter().filter_map(Job::entry) {
+            segment.push(entry, &mut self.chain);
+        }
+        segment
+    }
+
+    async fn insert(&mut self, first: &Chain, segment: Segment, at: Timestamp) -> Result<(), StoreError> {
+        if segment.entries.is_empty() {
+            return Ok(());
+        }
+        let (writer, first_seq) = (i64::from(first.writer), int(first.next_seq)?);
+        let row = sqlx::query(
+            "INSERT INTO log_segments (writer, first_seq, count, committed_at, leaves, entries) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(writer)
+        .bind(first_seq)
+        .bind(int(self.chain.next_seq - first.next_seq)?)
+        .bind(at.0)
+        .bind(segment.leaves)
+        .bind(segment.entries);
+        self.tx.run(row).await?;
+        if segment.body_count > 0 {
+            let row = sqlx::query("INSERT INTO log_bodies (writer, first_seq, count, bodies) VALUES ($1, $2, $3, $4)")
+                .bind(writer)
+                .bind(first_seq)
+                .bind(int(segment.body_count as u64)?)
+                .bind(segment.bodies);
+            self.tx.run(row).await?;
+        }
+        Ok(())
+    }
+
+    /// After the commit: the sequencer's queue, then the observers.
+    fn tell(&mut self, leaves: Leaves) -> Result<Leaves, StoreError> {
+        if leaves.count() > 0 {
+            self.shared.pending().committed(leaves.clone());
+        }
+        let changed = self.tx.take_noted();
+        if changed.is_empty() {
+            return Ok(leaves);
+        }
+        let observers = self.shared.observers();
+        let tell_each = || changed.iter().for_each(|change| observers.iter().for_each(|observer| observer(change)));
+        match catch_unwind(AssertUnwindSafe(tell_each)) {
+            Ok(()) => Ok(leaves),
+            Err(panic) => Err(StoreError::Panicked(format!("an observer: {}", message(&*panic)))),
+        }
+    }
+}
+
+impl Segment {
+    fn push(&mut self, entry: &Prepared, chain: &mut Chain) {
+        let position = Position { writer: chain.writer, seq: chain.next_seq };
+        let start = self.entries.len();
+        self.entries.extend_from_slice(&[0; 4]);
+        entry.entry.finish(position, &chain.prev, &mut self.entries);
+        let length = u32::try_from(self.entries.len() - start - 4).unwrap_or(u32::MAX);
+        self.entries[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        chain.prev = leaf_hash(&self.entries[start + 4..]);
+        chain.next_seq += 1;
+        self.leaves.extend_from_slice(&chain.prev);
+        if entry.body_count > 0 {
+            frame::push_group(&mut self.bodies, position.seq, &entry.bodies);
+            self.body_count += entry.body_count;
+        }
+    }
+}
+
+/// Outer error: the transaction is broken. Inner error: the change said no, and is undone.
+async fn run_change(tx: &mut Tx, job: &mut Job) -> Result<Result<(), StoreError>, StoreError> {
+    if matches!(job, Job::Append { .. }) {
+        return Ok(Ok(()));
+    }
+    tx.control("SAVEPOINT change").await?;
+    let mark = tx.noted();
+    let running = AssertUnwindSafe(async {
+        match job.run(tx) {
+            Some(change) => change.await,
+            None => Ok(()),
+        }
+    });
+    let outcome = match running.catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => Err(StoreError::Panicked(message(&*panic))),
+    };
+    if outcome.is_err() {
+        tx.forget_after(mark);
+        tx.control("ROLLBACK TO change").await?;
+    }
+    tx.control("RELEASE change").await?;
+    Ok(outcome)
+}
+
+/// As many as one commit should hold; at least one.
+fn next_batch(waiting: &mut VecDeque<Job>) -> Vec<Job> {
+    let mut bytes = 0;
+    let fits = |job: &&Job| {
+        bytes += job.size();
+        bytes <= BYTES
+    };
+    let count = waiting.iter().take_while(fits).count().max(1);
+    waiting.drain(..count.min(waiting.len())).collect()
+}
+
+fn answer_all(batch: Vec<Job>, leaves: &Leaves, at: Timestamp) {
+    let mut places = (leaves.first_seq..).zip(leaves.hashes());
+    let mut next = || places.next().map(|(seq, leaf)| durable(leaves.writer, seq, leaf, at)).ok_or(StoreError::Closed);
+    for job in batch {
+        match job {
+            Job::Append { answer, .. } => drop(answer.send(next())),
+            Job::Write { step, .. } => step.answer(next()),
+            Job::Derive { step } => step.answer(Ok(())),
+        }
+    }
+}
+
+fn durable(writer: u32, seq: u64, leaf: &Hash, at: Timestamp) -> Durable {
+    Durable::new(Position { writer, seq }, *leaf, at)
+}
+
+fn fail_all(batch: Vec<Job>, why: &str) {
+    let why: Arc<str> = why.into();
+    batch.into_iter().for_each(|job| job.fail(StoreError::Poisoned(Arc::clone(&why))));
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

@@ -22,3 +22,6 @@ pub use proof::{Plan, ProofError, verify_consistency, verify_inclusion};
 pub use prooffile::{BadProofFile, ProofFile};
 pub use tile::{BadTilePath, TILE_WIDTH, Tile, TilePath};
 pub use tree::{ResumeError, Tree};
+
+#[cfg(test)]
+mod tests;

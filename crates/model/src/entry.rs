@@ -12,8 +12,10 @@ use std::sync::Arc;
 use crate::{Hash, Outcome, Timestamp};
 
 mod codec;
+mod header;
 
 pub use codec::DecodeError;
+pub use header::HeaderRef;
 
 /// Where an entry is: which writer, and its how-manieth (from 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -22,8 +22,8 @@ pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefuse
 pub use change::Changed;
 pub use decision::{Decision, Determining, NearMiss, Outcome};
 pub use entry::{
-    Authority, Body, Change, Commitment, DecodeError, Draft, Entry, Header, Kind, Position, Result as ActResult,
-    Sealed, What, Who, Why,
+    Authority, Body, Change, Commitment, DecodeError, Draft, Entry, Header, HeaderRef, Kind, Position,
+    Result as ActResult, Sealed, What, Who, Why,
 };
 pub use finding::{Finding, Severity};
 pub use grant::{Grant, GrantMode};

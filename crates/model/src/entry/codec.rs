@@ -185,7 +185,7 @@ pub(super) fn finish(pairs: u64, tail: &[u8], position: Position, prev: &Hash, o
     out.extend_from_slice(tail);
 }
 
-fn key(d: &mut Decoder<'_>, want: u64) -> Decoded<()> {
+pub(super) fn key(d: &mut Decoder<'_>, want: u64) -> Decoded<()> {
     match d.u64()? {
         found if found == want => Ok(()),
         found => Err(DecodeError::Malformed(format!("expected key {want}, found {found}"))),
@@ -197,14 +197,18 @@ fn hash(d: &mut Decoder<'_>) -> Decoded<Hash> {
     bytes.try_into().map_err(|_| DecodeError::Malformed(format!("a hash of {} bytes", bytes.len())))
 }
 
+pub(super) fn version(d: &mut Decoder<'_>) -> Decoded<()> {
+    key(d, 0)?;
+    match d.u64()? {
+        VERSION => Ok(()),
+        other => Err(DecodeError::Version(other)),
+    }
+}
+
 /// Reads keys 0 to 4 and leaves the decoder behind them; returns how many pairs are left.
 fn read_header(d: &mut Decoder<'_>) -> Decoded<(Header, u64)> {
     let pairs = definite(d.map()?)?;
-    key(d, 0)?;
-    let version = d.u64()?;
-    if version != VERSION {
-        return Err(DecodeError::Version(version));
-    }
+    version(d)?;
     key(d, 1)?;
     let writer = d.u32()?;
     key(d, 2)?;
@@ -231,7 +235,7 @@ fn read_commitments(d: &mut Decoder<'_>) -> Decoded<Vec<Commitment>> {
         .collect()
 }
 
-fn definite(length: Option<u64>) -> Decoded<u64> {
+pub(super) fn definite(length: Option<u64>) -> Decoded<u64> {
     length.ok_or(DecodeError::NotCanonical)
 }
 
@@ -369,7 +373,7 @@ fn read_change(d: &mut Decoder<'_>) -> Decoded<Change> {
     Ok(change)
 }
 
-fn read_kind(number: u64) -> Decoded<Kind> {
+pub(super) fn read_kind(number: u64) -> Decoded<Kind> {
     match number {
         0 => Ok(Kind::Decision),
         1 => Ok(Kind::Intent),

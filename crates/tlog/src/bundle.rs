@@ -4,6 +4,10 @@
 //! with the bodies beside them. Every byte of it is determined by the log: the same log makes the same file, and a
 //! changed byte anywhere, be it in a header or in padding, is noticed. `docs/reference/log-bundle.md` describes it.
 
+mod build;
+
+pub use build::{BuildError, Builder};
+
 use crate::tile::Numbered;
 use crate::{Checkpoint, Hash, Tile, TilePath, salted_hash};
 

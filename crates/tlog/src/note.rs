@@ -158,6 +158,11 @@ impl<'a> Note<'a> {
         Ok(Self { text, signatures })
     }
 
+    /// The text, believed by nobody yet.
+    pub fn unverified(&self) -> &'a str {
+        self.text
+    }
+
     /// The text, if `key` signed it. Signatures of other keys are ignored.
     pub fn verify(&self, key: &VerifierKey) -> Result<&'a str, BadNote> {
         let mut signed = false;

@@ -96,6 +96,14 @@ impl Tree {
         std::mem::take(&mut self.filled)
     }
 
+    /// One tile: a filled one is taken (once), a partial one of the right edge copied.
+    pub fn take_tile(&mut self, tile: Tile) -> Option<Vec<u8>> {
+        if let Some(place) = self.filled.iter().position(|(filled, _)| *filled == tile) {
+            return Some(self.filled.swap_remove(place).1);
+        }
+        self.partial().find_map(|(partial, hashes)| (partial == tile).then_some(hashes))
+    }
+
     /// The partial tiles of the right edge as they are now.
     pub fn partial(&self) -> impl Iterator<Item = (Tile, Vec<u8>)> + '_ {
         Self::edge(self.size).into_iter().filter_map(|tile| {

@@ -1,0 +1,117 @@
+//! AuthZEN over HTTP with the durable record on: against a bare endpoint of the same framework that reads the same
+//! request and answers the same shape, against Cerbos without its audit log, and against ourselves without the record.
+
+use crate::client::{Client, Wanted};
+use crate::load::{Outcome, Plan, post};
+use crate::process::Server;
+use crate::product::{self, Filling, Place};
+use crate::row::{Bar, Row};
+use crate::scale::{ROUNDS, Scale, median};
+use crate::{Fallible, peers, text, usage};
+use chancery_authenticate::client::AgentKey;
+
+const AGENTS: usize = 1_000;
+const PATH: &str = "/access/v1/evaluation";
+/// Connections, and requests in a round.
+const CASES: [(usize, usize); 3] = [(1, 3_000), (16, 30_000), (256, 60_000)];
+
+/// Somebody who answers, with the requests prepared for it.
+struct Subject {
+    server: Server,
+    requests: Vec<Vec<u8>>,
+    expect: &'static str,
+}
+
+impl Subject {
+    fn run(&self, connections: usize, count: usize) -> Fallible<Outcome> {
+        let plan = Plan { server: &self.server, requests: &self.requests, count, connections, expect: self.expect };
+        plan.run()
+    }
+}
+
+/// Rows for 1, 16 and 256 connections.
+pub fn rows(scale: &Scale) -> Fallible<Vec<Row>> {
+    let folder = tempfile::tempdir().map_err(text)?;
+    let echo = Server::floor("mcp")?;
+    let keys = product::keys()?;
+    let filling = Filling { agents: AGENTS, keys: &keys, upstream: echo.address };
+    let place = Place::fill(&folder.path().join("ours"), &filling)?;
+    let ours = ours(&place, &keys)?;
+    let floor = floor()?;
+    let cerbos = if scale.peers { peer(folder.path()) } else { None };
+    let mut rows = Vec::new();
+    for (connections, count) in CASES {
+        rows.extend(case(&ours, &floor, cerbos.as_ref(), connections, scale.of(count))?);
+    }
+    let memory = Row::new("authzen/memory after the load", usage::resident(ours.server.pid())?, "MiB");
+    let floor = usage::resident(floor.server.pid())?;
+    rows.push(memory.beside("bare axum endpoint", floor));
+    Ok(rows)
+}
+
+fn ours(place: &Place, keys: &[AgentKey]) -> Fallible<Subject> {
+    let server = place.start()?;
+    crate::gateway::pin(place, &keys[0])?;
+    let resource = format!("http://{}{}", place.address, "/access/v1");
+    let wanted = Wanted { agent: "agent-2", resource: &resource, bearer: true };
+    let token = Client::authenticate(&keys[product::ENFORCER], place.address, &wanted)?.bearer();
+    let headers = [("Authorization", token.as_str())];
+    let requests = (0..AGENTS).map(|number| post(PATH, place.address, &headers, &question(number))).collect();
+    Ok(Subject { server, requests, expect: "\"decision\":true" })
+}
+
+fn floor() -> Fallible<Subject> {
+    let server = Server::floor("authzen")?;
+    let requests = (0..AGENTS).map(|number| post(PATH, server.address, &[], &question(number))).collect();
+    Ok(Subject { server, requests, expect: "\"decision\":true" })
+}
+
+fn peer(folder: &std::path::Path) -> Option<Subject> {
+    let server = match peers::cerbos(AGENTS, folder) {
+        Ok(server) => server,
+        Err(why) => {
+            eprintln!("skipped: Cerbos: {why}");
+            return None;
+        }
+    };
+    eprintln!("Cerbos was ready after {:.1} s", server.ready_after.as_secs_f64());
+    let requests = (0..AGENTS).map(|number| post("/api/check/resources", server.address, &[], &check(number)));
+    Some(Subject { requests: requests.collect(), server, expect: "EFFECT_ALLOW" })
+}
+
+fn question(number: usize) -> String {
+    format!(
+        r#"{{"subject":{{"type":"Agent","id":"agent-{number}"}},"action":{{"name":"billing/echo"}},"resource":{{"type":"Tool","id":"billing/echo"}},"context":{{"args":{{"amount":120,"customer":"c-1042","note":"charged twice"}},"session":{{"age_seconds":12}},"reason":"the customer was charged twice"}}}}"#
+    )
+}
+
+/// The same question as Cerbos wants it.
+fn check(number: usize) -> String {
+    format!(
+        r#"{{"requestId":"1","principal":{{"id":"agent-{number}","roles":["agent"],"attr":{{"session_age":12,"human":"ana@acme.example"}}}},"resources":[{{"actions":["billing/refund"],"resource":{{"kind":"tool","id":"billing/refund","attr":{{"amount":120,"purpose":"support"}}}}}}]}}"#
+    )
+}
+
+fn case(ours: &Subject, floor: &Subject, cerbos: Option<&Subject>, connections: usize, count: usize) -> Fallible<Vec<Row>> {
+    let (mut a, mut b, mut c) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        b.push(floor.run(connections, count)?);
+        a.push(ours.run(connections, count)?);
+        if let Some(cerbos) = cerbos {
+            c.push(cerbos.run(connections, count / 10)?);
+        }
+    }
+    let of = |all: &[Outcome], figure: fn(&Outcome) -> f64| median(all.iter().map(figure));
+    let named = |what: &str| format!("authzen/{what}/{connections} connections");
+    let cpu = Row::new(named("processor a request"), of(&a, |o| o.cpu), "us").beside("bare axum endpoint", of(&b, |o| o.cpu));
+    let wait = Row::new(named("p50"), of(&a, |o| o.p50), "us").beside("bare axum endpoint", of(&b, |o| o.p50));
+    let rate = Row::new(named("requests"), of(&a, |o| o.rate), "1/s").beside("bare axum endpoint", of(&b, |o| o.rate));
+    let mut rows = vec![cpu.bar(if connections == 16 { Bar::RatioAtMost(2.5) } else { Bar::None }), wait, rate];
+    if cerbos.is_some() {
+        let rate = Row::new(named("requests, peer"), of(&a, |o| o.rate), "1/s").beside("Cerbos 0.55, audit off", of(&c, |o| o.rate));
+        rows.push(rate.bar(if connections == 16 { Bar::RatioAtLeast(10.0) } else { Bar::None }));
+        let cpu = Row::new(named("processor a request, peer"), of(&a, |o| o.cpu), "us");
+        rows.push(cpu.beside("Cerbos 0.55, audit off", of(&c, |o| o.cpu)));
+    }
+    Ok(rows)
+}

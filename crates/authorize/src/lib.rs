@@ -1,1 +1,45 @@
-//! authorize
+//! May it: Cedar and nothing but Cedar. Pure over a snapshot: decisions, reasons, and what would make it pass.
+//!
+//! A [`Snapshot`] is a directory of policy files and the pinned tools, checked as a whole: it is in force
+//! altogether or not at all. An [`Engine`] holds the snapshot in force, the directory of agents and the grants,
+//! and answers. Grants are rows that link a policy template; they and the agents change without a rebuild.
+//!
+//! What cannot happen here: an answer that allows after an error; a policy in force that can fail on a type, on
+//! an overflow or on an entity that is not there; a policy in force that can never match; a [`Permit`] that the
+//! engine did not make.
+
+mod authzen;
+mod call;
+mod decide;
+mod diagnostic;
+mod engine;
+mod entity;
+pub mod files;
+mod grants;
+mod hash;
+mod index;
+mod json;
+mod lint;
+mod load;
+mod rule;
+mod schema;
+mod scope;
+mod snapshot;
+mod tools;
+mod value;
+mod verdict;
+
+pub use authzen::{
+    ActionRef, BadEvaluation, EntityRef, Evaluation, Evaluations, Options, PartialEvaluation, Question, Semantics,
+    evaluations,
+};
+pub use call::{Acting, Asked, ServerAct, ToolCall};
+pub use diagnostic::{Diagnostic, Severity};
+pub use engine::Engine;
+pub use files::Files;
+pub use json::Properties;
+pub use snapshot::{Snapshot, Sources};
+pub use verdict::{Permit, Verdict};
+
+#[cfg(feature = "faults")]
+pub use engine::Fault;

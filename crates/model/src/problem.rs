@@ -86,6 +86,9 @@ table! {
     /// An evaluation request lacks a field or has one of a wrong type.
     BAD_EVALUATION = "C2007", 400, "the evaluation request is not understood",
         "send subject{type,id}, action{name} and resource{type,id} as AuthZEN 1.0 says";
+    /// An argument does not have the type that the tool's definition gives it.
+    BAD_ARGUMENT = "C2008", 403, "an argument does not fit the tool's definition",
+        "send it as the tool's input schema says";
 
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",
@@ -102,6 +105,27 @@ table! {
     /// A policy test gave another decision.
     POLICY_TEST = "C3005", 422, "a policy test failed",
         "mend the policy or its test and run `chancery policy test`";
+    /// A policy fits the schema and can still fail while it is evaluated.
+    POLICY_MAY_FAIL = "C3006", 422, "a policy can fail at run time",
+        "guard or bound the expression as the message says: a policy that fails is a deny";
+    /// A schema file, or the schema as a whole.
+    POLICY_SCHEMA = "C3007", 422, "the schema cannot be used",
+        "mend the *.cedarschema file and run `chancery policy check`";
+    /// `entities.json`.
+    POLICY_ENTITIES = "C3008", 422, "the entities cannot be used",
+        "mend entities.json and run `chancery policy check`";
+    /// An annotation or a template that the engine does not know how to honour.
+    POLICY_FORM = "C3009", 422, "a policy has a form that is not supported",
+        "write it as the message says";
+    /// Warning: a policy that every decision has to look at.
+    POLICY_UNINDEXED = "C3010", 422, "a policy is looked at in every decision",
+        "name a principal, an action or a resource in its scope";
+    /// Warning: an argument that policies cannot see.
+    ARGUMENT_UNTYPED = "C3011", 422, "an argument of a tool has no type that policies know",
+        "nothing, unless a policy should depend on it";
+    /// Warning: a policy about tools that nobody has listed yet.
+    POLICY_WAITS = "C3012", 422, "a policy waits for tools that are not known yet",
+        "nothing: it comes into force when the server's tools are pinned";
 
     /// No server of this name is configured.
     NO_SERVER = "C4001", 404, "no such server",

@@ -1,0 +1,126 @@
+//! What an agent asks for at the gateway.
+
+use chancery_model::{Hash, Span};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Evaluation;
+
+/// Who asks, and under which circumstances.
+#[derive(Clone, Copy, Debug)]
+pub struct Acting<'a> {
+    /// The agent's name.
+    pub agent: &'a str,
+    /// The human on whose behalf it acts.
+    pub human: Option<&'a str>,
+    /// How long its session is open.
+    pub session_age: Span,
+    /// The reason it stated.
+    pub reason: Option<&'a str>,
+}
+
+/// A call of a tool.
+#[derive(Clone, Copy, Debug)]
+pub struct ToolCall<'a> {
+    /// Who asks.
+    pub by: Acting<'a>,
+    /// The server's name.
+    pub server: &'a str,
+    /// The tool's name there.
+    pub tool: &'a str,
+    /// The arguments: an object, strictly parsed ([`chancery_model::parse_strict`]); `null` where there are none.
+    pub args: &'a Value,
+    /// SHA-256 of their canonical form; it is carried into the [`crate::Permit`].
+    pub args_digest: Hash,
+}
+
+/// Any other act at a server: `resources/read`, `prompts/get`, `mcp/connect` …
+#[derive(Clone, Copy, Debug)]
+pub struct ServerAct<'a> {
+    /// Who asks.
+    pub by: Acting<'a>,
+    /// The server's name.
+    pub server: &'a str,
+    /// The action's name in the schema.
+    pub action: &'a str,
+    /// The resource's URI or the prompt's name, for actions about one; nothing for actions about the server.
+    pub resource: Option<&'a str>,
+    /// SHA-256 of the canonical parameters; it is carried into the [`crate::Permit`].
+    pub args_digest: Hash,
+}
+
+/// A question as it is kept with its decision, so that the answer can be explained later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "asked", rename_all = "snake_case")]
+pub enum Asked {
+    /// A call of a tool.
+    ToolCall {
+        /// The agent's name.
+        agent: String,
+        /// The human on whose behalf.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        human: Option<String>,
+        /// Seconds since its session was opened.
+        session_age: i64,
+        /// The stated reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The server.
+        server: String,
+        /// The tool.
+        tool: String,
+        /// The arguments; may be kept apart and put back before the explanation.
+        #[serde(default)]
+        args: Value,
+    },
+    /// Any other act at a server.
+    ServerAct {
+        /// The agent's name.
+        agent: String,
+        /// The human on whose behalf.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        human: Option<String>,
+        /// Seconds since its session was opened.
+        session_age: i64,
+        /// The stated reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The server.
+        server: String,
+        /// The action.
+        action: String,
+        /// The resource or prompt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resource: Option<String>,
+    },
+    /// An AuthZEN evaluation.
+    Evaluation(Evaluation),
+}
+
+impl From<&ToolCall<'_>> for Asked {
+    fn from(call: &ToolCall<'_>) -> Self {
+        Self::ToolCall {
+            agent: call.by.agent.to_owned(),
+            human: call.by.human.map(str::to_owned),
+            session_age: call.by.session_age.as_seconds(),
+            reason: call.by.reason.map(str::to_owned),
+            server: call.server.to_owned(),
+            tool: call.tool.to_owned(),
+            args: call.args.clone(),
+        }
+    }
+}
+
+impl From<&ServerAct<'_>> for Asked {
+    fn from(act: &ServerAct<'_>) -> Self {
+        Self::ServerAct {
+            agent: act.by.agent.to_owned(),
+            human: act.by.human.map(str::to_owned),
+            session_age: act.by.session_age.as_seconds(),
+            reason: act.by.reason.map(str::to_owned),
+            server: act.server.to_owned(),
+            action: act.action.to_owned(),
+            resource: act.resource.map(str::to_owned),
+        }
+    }
+}

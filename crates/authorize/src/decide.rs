@@ -1,0 +1,238 @@
+//! The decision itself: find the policies and grants whose scope matches, evaluate their conditions, combine.
+//!
+//! The answer is the one Cedar's own authorizer gives over the whole policy set, but for errors: Cedar skips a
+//! policy that fails, here any failure is a deny.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy_core::ast::{
+    Context, Effect, Entity, EntityUID, EntityUIDEntry, Literal, Request, SlotEnv, SlotId, Value, ValueKind,
+};
+use cedar_policy_core::entities::{Entities, TCComputation};
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
+use cedar_policy_core::validator::CoreSchema;
+use chancery_model::{Decision, Determining, Outcome, Timestamp};
+
+use crate::entity::{Node, entities_in};
+use crate::grants::{Grants, Row};
+use crate::rule::Rule;
+use crate::scope::Slots;
+use crate::snapshot::{Action, Snapshot};
+
+/// A question in the engine's terms.
+pub(crate) struct Query {
+    pub principal: Arc<Node>,
+    pub action: Arc<Action>,
+    pub resource: Arc<Node>,
+    pub context: Context,
+    /// Is there a human on whose behalf it is asked?
+    pub human: bool,
+    /// Further entities that stand in the request only.
+    pub others: Vec<Arc<Node>>,
+}
+
+/// A policy whose scope matches, and the grant that linked it if it is a template.
+pub(crate) struct Candidate<'s> {
+    pub rule: &'s Rule,
+    pub grant: Option<Arc<Row>>,
+}
+
+impl Candidate<'_> {
+    /// What the slots stand for.
+    pub fn slots(&self) -> SlotEnv {
+        let mut slots = SlotEnv::new();
+        if let Some(grant) = &self.grant {
+            slots.insert(SlotId::principal(), grant.principal.clone());
+            slots.insert(SlotId::resource(), grant.resource.clone());
+        }
+        slots
+    }
+
+    fn determining(&self) -> Determining {
+        Determining { policy: Arc::clone(&self.rule.id), grant: self.grant.as_ref().map(|g| Arc::clone(&g.id)) }
+    }
+}
+
+/// Where an engine looks for the entities of a request beyond those in it.
+pub(crate) trait Lookup {
+    /// The entity, if the directory has it.
+    fn find(&self, snapshot: &Snapshot, uid: &EntityUID) -> Option<Arc<Node>>;
+}
+
+/// Everything whose scope matches, static policies in the order of their files, then grants.
+pub(crate) fn slice<'s>(snapshot: &'s Snapshot, grants: &Grants, query: &Query, now: Timestamp) -> Vec<Candidate<'s>> {
+    let (principal, action, resource) = (&*query.principal, &*query.action.node, &*query.resource);
+    let mut numbers = Vec::with_capacity(8);
+    snapshot.index.visit(principal, action, resource, |number| numbers.push(number));
+    numbers.sort_unstable();
+    numbers.dedup();
+    let mut candidates: Vec<Candidate<'s>> = numbers
+        .into_iter()
+        .filter_map(|number| snapshot.rules.get(usize::try_from(number).ok()?))
+        .filter(|rule| rule.scope.admits(principal, action, resource, Slots::default()))
+        .map(|rule| Candidate { rule, grant: None })
+        .collect();
+    grants.visit(principal, resource, |row| {
+        let Some(rule) = snapshot.templates.get(&row.template) else { return };
+        let slots = Slots { principal: Some(&row.principal), resource: Some(&row.resource) };
+        if row.gives(now, query.human) && rule.scope.admits(principal, action, resource, slots) {
+            candidates.push(Candidate { rule, grant: Some(Arc::clone(row)) });
+        }
+    });
+    candidates
+}
+
+/// Evaluates the conditions of a slice.
+pub(crate) struct Judge {
+    entities: Entities,
+    request: Request,
+}
+
+impl Judge {
+    /// Collects the entities that the conditions of these candidates can look at.
+    pub fn of(snapshot: &Snapshot, lookup: &dyn Lookup, query: &Query, candidates: &[Candidate<'_>]) -> Self {
+        let entry = |node: &Node| EntityUIDEntry::Known { euid: Arc::clone(&node.shared), loc: None };
+        Self {
+            entities: reachable(snapshot, lookup, query, candidates),
+            request: Request::new_unchecked(
+                entry(&query.principal),
+                entry(&query.action.node),
+                entry(&query.resource),
+                Some(query.context.clone()),
+            ),
+        }
+    }
+
+    /// Cedar's evaluator over them.
+    pub fn evaluator(&self) -> Evaluator<'_> {
+        Evaluator::new(self.request.clone(), &self.entities, Extensions::all_available())
+    }
+}
+
+/// The truth of a value; anything but a boolean is an error.
+pub(crate) fn truth(value: &Value) -> Result<bool, String> {
+    match value.value_kind() {
+        ValueKind::Lit(Literal::Bool(truth)) => Ok(*truth),
+        other => Err(format!("the condition is {other}, not a boolean")),
+    }
+}
+
+/// Decides.
+pub(crate) fn decide(
+    snapshot: &Snapshot,
+    grants: &Grants,
+    lookup: &dyn Lookup,
+    query: &Query,
+    now: Timestamp,
+) -> Decision {
+    let candidates = slice(snapshot, grants, query, now);
+    // Most grants have no conditions: then there is nothing to evaluate, and nothing to prepare.
+    let judge =
+        candidates.iter().any(|c| c.rule.body.is_some()).then(|| Judge::of(snapshot, lookup, query, &candidates));
+    let evaluator = judge.as_ref().map(Judge::evaluator);
+    let mut tally = Tally::default();
+    for candidate in &candidates {
+        match satisfied(evaluator.as_ref(), candidate) {
+            Ok(true) => tally.count(candidate),
+            Ok(false) => {}
+            Err(error) => tally.errors.push(format!("{}: {error}", candidate.rule.id)),
+        }
+    }
+    tally.decision(&snapshot.version)
+}
+
+/// Do the conditions of a candidate hold?
+pub(crate) fn satisfied(evaluator: Option<&Evaluator<'_>>, candidate: &Candidate<'_>) -> Result<bool, String> {
+    let Some(body) = &candidate.rule.body else { return Ok(true) };
+    let evaluator = evaluator.ok_or("nothing was prepared for evaluation")?;
+    let value = evaluator.interpret(body, &candidate.slots()).map_err(|e| e.to_string())?;
+    truth(&value)
+}
+
+#[derive(Default)]
+struct Tally {
+    forbids: Vec<Determining>,
+    permits: Vec<Determining>,
+    strictest: Option<(Outcome, Determining)>,
+    errors: Vec<String>,
+}
+
+impl Tally {
+    fn count(&mut self, candidate: &Candidate<'_>) {
+        let (rule, determining) = (candidate.rule, candidate.determining());
+        if rule.effect == Effect::Forbid {
+            return self.forbids.push(determining);
+        }
+        let held = self.strictest.as_ref().map_or(0, |(outcome, _)| strictness(*outcome));
+        if strictness(rule.outcome) > held {
+            self.strictest = Some((rule.outcome, determining.clone()));
+        }
+        self.permits.push(determining);
+    }
+
+    /// A forbid or an error denies; else the strictest of the permits is the answer; else nothing permits it.
+    fn decision(self, version: &Arc<str>) -> Decision {
+        let policy_version = Arc::clone(version);
+        let Self { forbids, permits, strictest, errors } = self;
+        let (outcome, determining) = match strictest {
+            _ if !forbids.is_empty() || !errors.is_empty() => (Outcome::Deny, forbids),
+            None => (Outcome::Deny, Vec::new()),
+            Some((Outcome::Allow, _)) => (Outcome::Allow, permits),
+            Some((outcome, by)) => (outcome, vec![by]),
+        };
+        Decision { outcome, determining, errors, policy_version }
+    }
+}
+
+fn strictness(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Allow => 1,
+        Outcome::StepUp => 2,
+        Outcome::RequireApproval => 3,
+        Outcome::Deny => 4,
+    }
+}
+
+/// The entities that evaluation can reach: those in the request and in the text of the policies, and as many
+/// steps beyond as the conditions can take.
+fn reachable(snapshot: &Snapshot, lookup: &dyn Lookup, query: &Query, candidates: &[Candidate<'_>]) -> Entities {
+    let depth = candidates.iter().map(|c| c.rule.depth).max().unwrap_or(0);
+    if depth == 0 {
+        return Entities::new();
+    }
+    let mut found: HashMap<EntityUID, Arc<Entity>> = HashMap::with_capacity(8);
+    let mut edge: Vec<Arc<Node>> =
+        vec![Arc::clone(&query.principal), Arc::clone(&query.action.node), Arc::clone(&query.resource)];
+    edge.extend(query.others.iter().cloned());
+    let in_request: Vec<EntityUID> = edge.iter().map(|node| node.uid.clone()).collect();
+    let named = candidates.iter().flat_map(|c| c.rule.names.iter().cloned()).chain(in_context(&query.context));
+    edge.extend(named.filter(|uid| !in_request.contains(uid)).filter_map(|uid| lookup.find(snapshot, &uid)));
+    for _ in 0..depth {
+        let mut next = Vec::new();
+        for node in edge {
+            if found.contains_key(&node.uid) {
+                continue;
+            }
+            let beyond = node.refs.iter().filter(|uid| !found.contains_key(uid) && !in_request.contains(uid));
+            next.extend(beyond.filter_map(|uid| lookup.find(snapshot, uid)));
+            found.insert(node.uid.clone(), Arc::clone(&node.entity));
+        }
+        if next.is_empty() {
+            break;
+        }
+        edge = next;
+    }
+    let none = None::<&CoreSchema<'_>>;
+    let assumed = TCComputation::AssumeAlreadyComputed;
+    // No entity is in the map twice, so that nothing can be refused here; if it were, policies would see nothing.
+    Entities::new().add_entities(found.into_values(), none, assumed, Extensions::all_available()).unwrap_or_default()
+}
+
+fn in_context(context: &Context) -> Vec<EntityUID> {
+    match context {
+        Context::Value(members) => members.values().flat_map(entities_in).collect(),
+        Context::RestrictedResidual(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,258 @@
+//! The engine: the snapshot in force, the directory of agents, the grants, and the answers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use cedar_policy_core::ast::EntityUID;
+use chancery_model::problem::{BAD_GRANT, Problem};
+use chancery_model::{Agent, Grant, Timestamp};
+
+use crate::authzen::Question;
+use crate::call::{Acting, ServerAct, ToolCall};
+use crate::decide::{Lookup, Query, decide, slice};
+use crate::entity::Node;
+use crate::grants::Grants;
+use crate::snapshot::Snapshot;
+use crate::verdict::{Permit, Verdict};
+
+mod directory;
+mod query;
+
+use directory::Agents;
+pub(crate) use query::Refusal;
+
+/// Answers "may it". Cheap to share: every method takes `&self`, none waits for another decision.
+///
+/// A change of a grant or an agent is seen by every decision that begins after the call returned.
+#[derive(Debug)]
+pub struct Engine {
+    state: ArcSwap<State>,
+    grants: Grants,
+    /// Grants whose entities the schema does not know: they are tried again with the next snapshot.
+    strange: Mutex<Vec<Grant>>,
+    /// Template ids, each kept once.
+    templates: Mutex<HashMap<String, Arc<str>>>,
+    /// Held while agents or the snapshot change, so that none of two changes is lost.
+    changing: Mutex<()>,
+    #[cfg(feature = "faults")]
+    fault: Option<Fault>,
+}
+
+/// A way for the engine to be wrong, so that tests can show that they would notice.
+#[cfg(feature = "faults")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The index does not look under the ancestors of principal, action and resource.
+    ForgetAncestors,
+}
+
+/// What changes together.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub snapshot: Arc<Snapshot>,
+    pub agents: Agents,
+}
+
+impl Lookup for State {
+    fn find(&self, snapshot: &Snapshot, uid: &EntityUID) -> Option<Arc<Node>> {
+        self.agents.find(uid).or_else(|| snapshot.entities.get(uid).cloned())
+    }
+}
+
+impl Engine {
+    /// An engine with these policies in force and no agents and grants yet.
+    pub fn new(snapshot: Snapshot) -> Self {
+        let snapshot = Arc::new(snapshot);
+        Self {
+            state: ArcSwap::from_pointee(State { agents: Agents::default(), snapshot }),
+            grants: Grants::default(),
+            strange: Mutex::default(),
+            templates: Mutex::default(),
+            changing: Mutex::default(),
+            #[cfg(feature = "faults")]
+            fault: None,
+        }
+    }
+
+    /// An engine that is wrong in one known way.
+    #[cfg(feature = "faults")]
+    pub fn faulty(snapshot: Snapshot, fault: Fault) -> Self {
+        Self { fault: Some(fault), ..Self::new(snapshot) }
+    }
+
+    /// The version of the policy set in force.
+    pub fn version(&self) -> Arc<str> {
+        Arc::clone(&self.state.load().snapshot.version)
+    }
+
+    /// The policy set in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.state.load().snapshot)
+    }
+
+    /// How many grants it holds, the expired ones included.
+    pub fn grants(&self) -> usize {
+        self.grants.len()
+    }
+
+    /// Puts another policy set into force. Agents and grants stay.
+    pub fn install(&self, snapshot: Snapshot) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let agents = self.state.load().agents.under(&snapshot);
+        self.state.store(Arc::new(State { agents, snapshot: Arc::new(snapshot) }));
+        let strange = std::mem::take(&mut *self.strange.lock().unwrap_or_else(PoisonError::into_inner));
+        for grant in strange {
+            // Those that are still strange go back to the list.
+            let _ = self.grant_changed(&grant);
+        }
+    }
+
+    /// Takes over an agent as it is now.
+    pub fn agent_changed(&self, agent: &Agent) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.load();
+        state.agents.put(&state.snapshot, agent);
+    }
+
+    /// Takes over a grant as it is now. One that does not fit the schema gives nothing, and is an error.
+    pub fn grant_changed(&self, grant: &Grant) -> Result<(), Problem> {
+        let state = self.state.load();
+        let mut template = |id: &str| self.template(id);
+        self.grants.put(&state.snapshot.types, &mut template, grant).map_err(|why| {
+            self.strange.lock().unwrap_or_else(PoisonError::into_inner).push(grant.clone());
+            Problem::new(BAD_GRANT, why)
+        })
+    }
+
+    fn template(&self, id: &str) -> Arc<str> {
+        let mut known = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(id.to_owned()).or_insert_with(|| id.into()))
+    }
+
+    /// Would this grant give anything under the policies in force? To be asked before it is stored.
+    pub fn check_grant(&self, template: &str, principal: &str, resource: &str) -> Result<(), Problem> {
+        let state = self.state.load();
+        let bad = |why: String| Problem::new(BAD_GRANT, why);
+        let rule = state.snapshot.templates.get(template).ok_or_else(|| {
+            let known: Vec<&str> = state.snapshot.templates().collect();
+            let near = cedar_policy_core::fuzzy_match::fuzzy_search(template, &known);
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            bad(format!("there is no template `{template}`{hint}"))
+        })?;
+        let principal = state.snapshot.types.parse(principal).map_err(bad)?;
+        let resource = state.snapshot.types.parse(resource).map_err(bad)?;
+        query::linkable(&state.snapshot, rule, &principal, &resource).map_err(bad)
+    }
+
+    /// May this agent call this tool with these arguments, now?
+    pub fn tool_call(&self, call: &ToolCall<'_>, now: Timestamp) -> Verdict {
+        let state = self.state.load();
+        match query::tool_call(&state, call, now) {
+            Ok((query, callable)) => self.answer(&state, &query, now, || {
+                let (server, tool) = (Arc::clone(&callable.server), Arc::clone(&callable.tool));
+                Permit::new(
+                    name_of(&query),
+                    server,
+                    "tools/call".into(),
+                    Some(tool),
+                    call.args_digest,
+                    Arc::clone(&state.snapshot.version),
+                )
+            }),
+            Err(refusal) => refusal.verdict(&state.snapshot),
+        }
+    }
+
+    /// May this agent do this at this server, now?
+    pub fn server_act(&self, act: &ServerAct<'_>, now: Timestamp) -> Verdict {
+        let state = self.state.load();
+        match query::server_act(&state, act, now) {
+            Ok((query, server)) => self.answer(&state, &query, now, || {
+                Permit::new(
+                    name_of(&query),
+                    server,
+                    act.action.into(),
+                    None,
+                    act.args_digest,
+                    Arc::clone(&state.snapshot.version),
+                )
+            }),
+            Err(refusal) => refusal.verdict(&state.snapshot),
+        }
+    }
+
+    /// Is this tool shown to this agent? It is if `tools/list` is permitted on it, or if some arguments might
+    /// permit its call; never if a policy forbids to list it, or to call it whatever the arguments.
+    pub fn lists(&self, by: Acting<'_>, server: &str, tool: &str, now: Timestamp) -> bool {
+        let state = self.state.load();
+        query::listing(&state, by, server, tool, now).is_ok_and(|(list, call)| {
+            let decision = self.decide(&state, &list, now);
+            let forbidden = !decision.determining.is_empty() || !decision.errors.is_empty();
+            let listed = Verdict::of(decision);
+            listed.allows() || (!forbidden && self.might(&state, &call, now))
+        })
+    }
+
+    /// Is there a permit, and no unconditional forbid, whose scope matches?
+    fn might(&self, state: &State, query: &Query, now: Timestamp) -> bool {
+        use cedar_policy_core::ast::Effect::{Forbid, Permit};
+        let candidates = slice(&state.snapshot, &self.grants, query, now);
+        let barred = candidates.iter().any(|c| c.rule.effect == Forbid && c.rule.body.is_none());
+        !barred && candidates.iter().any(|c| c.rule.effect == Permit)
+    }
+
+    /// Answers an AuthZEN question.
+    pub fn evaluate(&self, asked: &crate::Evaluation, now: Timestamp) -> Verdict {
+        self.question(asked.question(), now)
+    }
+
+    /// The same, of borrowed parts.
+    pub fn question(&self, asked: Question<'_>, now: Timestamp) -> Verdict {
+        let state = self.state.load();
+        match query::evaluation(&state, asked, now) {
+            Ok(query) => Verdict::of(self.decide(&state, &query, now)),
+            Err(refusal) => refusal.verdict(&state.snapshot),
+        }
+    }
+
+    fn answer(&self, state: &State, query: &Query, now: Timestamp, permit: impl FnOnce() -> Permit) -> Verdict {
+        let mut verdict = Verdict::of(self.decide(state, query, now));
+        if verdict.allows() {
+            verdict.permit = Some(permit());
+        }
+        verdict
+    }
+
+    #[cfg(not(feature = "faults"))]
+    fn decide(&self, state: &State, query: &Query, now: Timestamp) -> chancery_model::Decision {
+        decide(&state.snapshot, &self.grants, state, query, now)
+    }
+
+    #[cfg(feature = "faults")]
+    fn decide(&self, state: &State, query: &Query, now: Timestamp) -> chancery_model::Decision {
+        match self.fault {
+            None => decide(&state.snapshot, &self.grants, state, query, now),
+            Some(Fault::ForgetAncestors) => {
+                let rootless = |node: &Node| Arc::new(Node { above: Vec::new(), ..node.clone() });
+                let query = Query {
+                    principal: rootless(&query.principal),
+                    resource: rootless(&query.resource),
+                    action: Arc::new(query.action.with(rootless(&query.action.node))),
+                    context: query.context.clone(),
+                    human: query.human,
+                    others: query.others.clone(),
+                };
+                decide(&state.snapshot, &self.grants, state, &query, now)
+            }
+        }
+    }
+
+    pub(crate) fn parts(&self) -> (Arc<State>, &Grants) {
+        (self.state.load_full(), &self.grants)
+    }
+}
+
+fn name_of(query: &Query) -> Arc<str> {
+    AsRef::<str>::as_ref(query.principal.uid.eid()).into()
+}

@@ -1,0 +1,146 @@
+//! A policy directory: what is read from it, and what the command line does with it.
+//!
+//! Cedar's own layout: `*.cedar` (policies and templates, each with an `@id`), `*.cedarschema`, `entities.json`,
+//! `tests/*.json` in the shape of Cedar's `run-tests`. Everything else is left alone.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chancery_model::Hash;
+use chancery_model::problem::{POLICY_SYNTAX, POLICY_TEST};
+use serde::{Deserialize, Serialize};
+
+use crate::{Diagnostic, Severity, Snapshot, Sources};
+
+/// The files of a policy directory: path within it (with `/`) -> content. Kept with decisions, so that a later
+/// explanation reads the policies as they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files(pub BTreeMap<String, String>);
+
+impl Files {
+    /// Reads a directory and its subdirectories. Symbolic links are not followed out of it.
+    pub fn read(directory: &Path) -> io::Result<Self> {
+        let mut files = BTreeMap::new();
+        read_into(directory, directory, &mut files)?;
+        Ok(Self(files))
+    }
+
+    fn with(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter(move |(name, _)| wanted(name)).map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
+    /// The policy files.
+    pub fn policies(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.with(|name| name.ends_with(".cedar"))
+    }
+
+    /// The schema fragments.
+    pub fn schemas(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.with(|name| name.ends_with(".cedarschema"))
+    }
+
+    /// The test files.
+    pub fn tests(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.with(|name| name.ends_with(".json") && name.split('/').rev().nth(1) == Some("tests"))
+    }
+
+    /// `entities.json`.
+    pub fn entities(&self) -> Option<&str> {
+        self.0.get("entities.json").map(String::as_str)
+    }
+
+    /// The bytes that a version of the policy set is the digest of: every file that decides anything.
+    pub fn canonical(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let entities = self.entities().map(|text| ("entities.json", text));
+        for (name, text) in self.schemas().chain(self.policies()).chain(entities) {
+            for part in [name, text] {
+                bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+                bytes.extend_from_slice(part.as_bytes());
+            }
+        }
+        bytes
+    }
+}
+
+fn read_into(root: &Path, directory: &Path, files: &mut BTreeMap<String, String>) -> io::Result<()> {
+    let mut entries = std::fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            read_into(root, &path, files)?;
+        } else if kind.is_file() && is_ours(&path) {
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            files.insert(name, std::fs::read_to_string(&path)?);
+        }
+    }
+    Ok(())
+}
+
+fn is_ours(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "cedar" || end == "cedarschema" || end == "json")
+}
+
+/// Checks a directory as loading it would, without tools that only a running server knows: policies about tools
+/// of `servers` wait. Errors come first; none means it would come into force.
+pub fn check(files: &Files, servers: &[String], hash: fn(&[u8]) -> Hash) -> Vec<Diagnostic> {
+    let sources = Sources { files, servers, tools: &[], hash };
+    match Snapshot::build(&sources) {
+        Ok(snapshot) => snapshot.warnings().to_vec(),
+        Err(problems) => problems,
+    }
+}
+
+/// One policy file that is not written as the formatter writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unformatted {
+    /// The file, relative to the directory.
+    pub file: String,
+    /// Its content, formatted.
+    pub formatted: String,
+}
+
+/// The policy files that the formatter would change. Files that cannot be parsed are errors.
+pub fn unformatted(files: &Files) -> Result<Vec<Unformatted>, Vec<Diagnostic>> {
+    let config = cedar_policy_formatter::Config { line_width: 100, indent_width: 2 };
+    let (mut changed, mut problems) = (Vec::new(), Vec::new());
+    for (name, text) in files.policies() {
+        match cedar_policy_formatter::policies_str_to_pretty(text, &config) {
+            Ok(formatted) if formatted == text => {}
+            Ok(formatted) => changed.push(Unformatted { file: name.to_owned(), formatted }),
+            Err(_) => problems.extend(crate::load::syntax(name, text)),
+        }
+    }
+    if problems.is_empty() { Ok(changed) } else { Err(problems) }
+}
+
+/// Formats the policy files of a directory in place and names those that changed; with `write` off it only names
+/// them.
+pub fn fmt(directory: &Path, write: bool) -> io::Result<Result<Vec<String>, Vec<Diagnostic>>> {
+    let files = Files::read(directory)?;
+    let changed = match unformatted(&files) {
+        Ok(changed) => changed,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    for file in changed.iter().filter(|_| write) {
+        std::fs::write(directory.join(PathBuf::from(&file.file)), &file.formatted)?;
+    }
+    Ok(Ok(changed.into_iter().map(|file| file.file).collect()))
+}
+
+/// Does any of these keep the directory from being used?
+pub fn fatal(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|d| d.severity == Severity::Error)
+}
+
+pub(crate) fn unreadable(file: &str, error: &serde_json::Error) -> Diagnostic {
+    let mut problem = Diagnostic::error(file, POLICY_SYNTAX, error.to_string());
+    (problem.line, problem.column) = (error.line(), error.column());
+    problem
+}
+
+pub(crate) fn failed(file: &str, message: String) -> Diagnostic {
+    Diagnostic::error(file, POLICY_TEST, message)
+}

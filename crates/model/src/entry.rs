@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Hash, Outcome, Timestamp};
+use crate::{DecisionId, Hash, Outcome, Timestamp};
 
 mod codec;
 mod header;
@@ -120,6 +120,21 @@ pub struct Change {
     pub verb: String,
     /// What it is now, as canonical JSON without secrets.
     pub after: Option<String>,
+}
+
+impl Change {
+    /// The change that erases the body `name` of the entry at `position`.
+    pub fn erasure(position: Position, name: &str) -> Self {
+        let id = format!("{}/{name}", DecisionId(position));
+        Self { noun: "body".to_owned(), id, verb: "erase".to_owned(), after: None }
+    }
+
+    /// Which body this change erased, if that is what it did.
+    pub fn erased(&self) -> Option<(Position, &str)> {
+        let (id, name) = self.id.split_once('/').filter(|_| self.noun == "body" && self.verb == "erase")?;
+        let DecisionId(position) = id.parse().ok()?;
+        Some((position, name))
+    }
 }
 
 /// A body that is kept apart from its entry.

@@ -1,17 +1,17 @@
 //! What waits for the writer, and what its author gets back.
 
 use chancery_model::{Body, Commitment, Draft, Hash, Position, Random, Sealed, Timestamp};
-use chancery_tlog::salted_hash;
+use chancery_tlog::{MAX_ENTRY, salted_hash};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::bodies::frame;
 use crate::{StoreError, Tx};
 
-/// The most bytes of one encoded entry.
-const ENTRY_LIMIT: usize = 1 << 20;
+/// The most bytes of one encoded entry: what an entry bundle of the log can hold.
+pub const ENTRY_LIMIT: usize = MAX_ENTRY;
 /// The most bytes of all bodies of one entry.
-const BODIES_LIMIT: usize = 16 << 20;
+pub const BODIES_LIMIT: usize = 16 << 20;
 
 /// Proof that an entry is on the disk. Only the store makes one, after the commit; it cannot be copied.
 #[derive(Debug, PartialEq, Eq)]

@@ -31,7 +31,7 @@ mod tx;
 mod writer;
 
 pub use error::StoreError;
-pub use job::{Durable, Written};
+pub use job::{BODIES_LIMIT, Durable, ENTRY_LIMIT, Written};
 pub use store::{Config, Observer, Store};
 pub use tx::{Reader, Tx};
 

@@ -260,12 +260,8 @@ impl<'a> Pass<'a> {
             Ok(entry) => entry.draft.change,
             Err(e) => return self.fail(wrong(format!("entry {index}"), "content", "a change of format 1", e)),
         };
-        let Some(change) = change.filter(|c| c.noun == "body" && c.verb == "erase") else { return };
-        if let Some((id, name)) = change.id.split_once('/')
-            && let Ok(DecisionId(position)) = id.parse()
-        {
-            self.erased.insert((position, name.to_owned()));
-        }
+        let erased = change.as_ref().and_then(|change| change.erased());
+        self.erased.extend(erased.map(|(position, name)| (position, name.to_owned())));
     }
 
     /// The bodies of the group: each that is there must match; those that are not must have been erased.

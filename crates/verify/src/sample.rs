@@ -2,9 +2,7 @@
 
 use std::io::{self, Write};
 
-use chancery_model::{
-    Authority, Change, Commitment, DecisionId, Draft, Kind, Outcome, Position, Timestamp, What, Who, Why,
-};
+use chancery_model::{Authority, Change, Commitment, Draft, Kind, Outcome, Position, Timestamp, What, Who, Why};
 use chancery_tlog::bundle::Builder;
 use chancery_tlog::{Checkpoint, Hash, Signer, Tree, leaf_hash, salted_hash, sha256};
 
@@ -140,11 +138,10 @@ fn act(i: u64) -> Draft {
 
 fn erasure(i: u64, erased: Position) -> Draft {
     let name = if act(i - 1).kind == Kind::Intent { "arguments" } else { "result" };
-    let id = format!("{}/{name}", DecisionId(erased));
     Draft {
         kind: Kind::Change,
         at: Timestamp(1_795_000_000_000_000 + i as i64 * 100),
-        change: Some(Change { noun: "body".into(), id, verb: "erase".into(), after: None }),
+        change: Some(Change::erasure(erased, name)),
         ..Draft::default()
     }
 }
@@ -167,5 +164,24 @@ mod tests {
             assert_eq!((report.entries, report.erased), (entries, entries / 7));
             assert_eq!(report.bodies, entries - 2 * (entries / 7));
         }
+    }
+
+    #[test]
+    fn the_usual_tar_reader_finds_the_same_files() {
+        use std::io::Read;
+        let signer = Signer::from_seed("log.example/sample", &[1; 32]).unwrap();
+        let mut bundle = Vec::new();
+        Sample { entries: 300, writers: 1, erase_every: 0 }.write(&signer, &mut bundle).unwrap();
+        let mut archive = tar::Archive::new(&bundle[..]);
+        let mut paths = Vec::new();
+        for member in archive.entries().unwrap() {
+            let mut member = member.unwrap();
+            let mut content = Vec::new();
+            member.read_to_end(&mut content).unwrap();
+            assert_eq!((member.size(), member.header().mode().unwrap()), (content.len() as u64, 0o644));
+            paths.push(member.path().unwrap().display().to_string());
+        }
+        let expected: Vec<_> = chancery_tlog::bundle::members(300).map(|member| member.to_string()).collect();
+        assert_eq!(paths, expected);
     }
 }

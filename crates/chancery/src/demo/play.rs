@@ -1,0 +1,138 @@
+//! Plays the story: does each step, compares it with what is expected, and tells it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::stage::{Running, Surroundings, failed};
+use super::story::{Act, Chapter, Step, Story};
+use super::tell::Teller;
+use crate::failure::{Done, Failure};
+
+/// A story being played.
+pub struct Play<'a> {
+    story: &'a Story,
+    around: &'a Surroundings,
+    teller: Teller,
+    agents: BTreeMap<String, Running>,
+    /// What `{…}` in words and sentences stands for.
+    names: BTreeMap<&'static str, String>,
+}
+
+/// What a step gave.
+struct Seen {
+    /// What expectations are compared with, and what is printed.
+    text: String,
+    /// What the agent said.
+    said: String,
+    /// What differed from the expectation; nothing if it went well.
+    wrong: Option<String>,
+}
+
+impl<'a> Play<'a> {
+    /// `dir` is where the demo keeps its files.
+    pub fn new(story: &'a Story, around: &'a Surroundings, dir: &Path, teller: Teller) -> Self {
+        let bin = around.program.parent().unwrap_or(Path::new("."));
+        let names = BTreeMap::from([("dir", dir.display().to_string()), ("bin", bin.display().to_string())]);
+        Self { story, around, teller, agents: BTreeMap::new(), names }
+    }
+
+    /// Plays every chapter. The first step that does not do what it should ends it.
+    pub async fn run(mut self) -> Done {
+        for (number, chapter) in self.story.chapters.iter().enumerate() {
+            self.teller.chapter(number + 1, &chapter.title);
+            self.chapter(chapter).await?;
+        }
+        Ok(())
+    }
+
+    async fn chapter(&mut self, chapter: &Chapter) -> Done {
+        for step in &chapter.steps {
+            let seen = self.act(&step.act).await?;
+            let wrong = seen.wrong.clone().or_else(|| self.differs(step, &seen.text));
+            if step.print || wrong.is_some() {
+                self.teller.output(&seen.text);
+            }
+            if let Some(wrong) = wrong {
+                return Err(self.stopped(chapter, &wrong));
+            }
+            self.teller.done(&self.sentence(step, &seen));
+        }
+        Ok(())
+    }
+
+    fn differs(&self, step: &Step, text: &str) -> Option<String> {
+        let filled = |part: &String| self.fill(part);
+        let missing = step.shows.iter().map(filled).find(|part| !text.contains(part));
+        let leaked = step.hides.iter().map(filled).find(|part| text.contains(part));
+        missing.map(|part| format!("`{part}` is missing from the output"))
+            .or_else(|| leaked.map(|part| format!("`{part}` should not be in the output")))
+    }
+
+    fn stopped(&self, chapter: &Chapter, wrong: &str) -> Failure {
+        failed(format!("in \"{}\": {wrong}", chapter.title))
+    }
+
+    async fn act(&mut self, act: &Act) -> Done<Seen> {
+        match act {
+            Act::Chancery { words, exit } => {
+                let words = self.filled(words);
+                self.teller.command("chancery", &words);
+                let program = self.around.program.display().to_string();
+                self.process(&[vec![program], words].concat(), *exit).await
+            }
+            Act::Run { words, exit } => {
+                let words = self.filled(words);
+                self.teller.command("", &words);
+                self.process(&words, *exit).await
+            }
+            Act::Task { agent, task, outcome, code } => {
+                self.teller.task(agent, task);
+                self.task(agent, task, outcome, code.as_deref()).await
+            }
+        }
+    }
+
+    async fn process(&self, words: &[String], exit: i32) -> Done<Seen> {
+        let done = self.around.run(words, "").await?;
+        let wrong = (done.exit != exit).then(|| format!("exit code {} instead of {exit}", done.exit));
+        Ok(Seen { said: String::new(), text: done.text, wrong })
+    }
+
+    async fn task(&mut self, agent: &str, task: &str, outcome: &str, code: Option<&str>) -> Done<Seen> {
+        let answer = self.agent(agent)?.ask(task).await?;
+        let last = answer.calls.last().ok_or_else(|| failed(format!("{agent} called nothing")))?;
+        if let Some(decision) = &last.decision {
+            self.names.insert("decision", decision.clone());
+        }
+        let wrong = if last.outcome != outcome {
+            Some(format!("{}/{} was {} instead of {outcome}", last.server, last.tool, last.outcome))
+        } else if code.is_some() && last.code.as_deref() != code {
+            Some(format!("code {} instead of {}", last.code.as_deref().unwrap_or("none"), code.unwrap_or("none")))
+        } else {
+            None
+        };
+        Ok(Seen { said: answer.said, text: last.text.clone(), wrong })
+    }
+
+    /// The agent's process, started with its first task: it keeps its connections and tokens until the end.
+    fn agent(&mut self, name: &str) -> Done<&mut Running> {
+        if !self.agents.contains_key(name) {
+            let words = self.story.agents.get(name).ok_or_else(|| failed(format!("there is no agent `{name}`")))?;
+            self.agents.insert(name.to_owned(), self.around.start(name, words)?);
+        }
+        self.agents.get_mut(name).ok_or_else(|| failed(format!("there is no agent `{name}`")))
+    }
+
+    fn sentence(&self, step: &Step, seen: &Seen) -> String {
+        let first = seen.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+        self.fill(&step.say.replace("{said}", &seen.said).replace("{first}", first))
+    }
+
+    fn filled(&self, words: &[String]) -> Vec<String> {
+        words.iter().map(|word| self.fill(word)).collect()
+    }
+
+    fn fill(&self, text: &str) -> String {
+        self.names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    }
+}

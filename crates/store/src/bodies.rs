@@ -81,6 +81,7 @@ pub async fn erase(tx: &mut Tx, position: Position, name: Option<&str>) -> Resul
             .bind(int(row.first_seq)?)
             .bind(frame::write(&bodies));
         tx.run(sql).await?;
+        tx.erased();
     }
     Ok(erased)
 }

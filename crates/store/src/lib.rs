@@ -37,3 +37,6 @@ pub use tx::{Reader, Tx};
 
 /// What a change returns: a boxed future that may borrow the transaction.
 pub type BoxFuture<'t, T> = futures_util::future::BoxFuture<'t, T>;
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! Opening: the directory, the database, and a look at the end of the log before anything is added to it.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_model::{Clock, Random};
+use futures_util::FutureExt;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -39,8 +41,11 @@ pub(crate) async fn open(config: &Config, clock: Arc<dyn Clock>, random: Arc<dyn
     let (jobs, inbox) = mpsc::unbounded_channel();
     let (done, finished) = watch::channel(false);
     let writer = Writer::new(tx, tail.chain, inbox, Arc::clone(&shared));
+    let watched = Arc::clone(&shared);
     tokio::spawn(async move {
-        writer.run().await;
+        if AssertUnwindSafe(writer.run()).catch_unwind().await.is_err() {
+            watched.poison("the writer panicked");
+        }
         done.send_replace(true);
     });
     Ok(Store::new(jobs, readers, shared, random, WRITER, finished))

@@ -39,12 +39,16 @@ pub async fn put(tx: &mut Tx, secret: &SealedSecret) -> Result<(), StoreError> {
         .bind(&secret.sealed)
         .bind(secret.kek_version)
         .bind(secret.updated_at.0);
-    tx.run(sql).await.map(drop)
+    tx.run(sql).await?;
+    tx.erased();
+    Ok(())
 }
 
 /// Removes a credential: false if there was none.
 pub async fn remove(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
-    Ok(tx.run(sqlx::query("DELETE FROM secrets WHERE name = $1").bind(name)).await? > 0)
+    let removed = tx.run(sqlx::query("DELETE FROM secrets WHERE name = $1").bind(name)).await?;
+    tx.erased();
+    Ok(removed > 0)
 }
 
 /// The one with this name.

@@ -159,7 +159,9 @@ impl Store {
     async fn receive<O>(&self, answered: oneshot::Receiver<Result<O, StoreError>>) -> Result<O, StoreError> {
         match answered.await {
             Ok(outcome) => outcome,
-            Err(_) => Err(self.inner.shared.failure().unwrap_or(StoreError::Closed)),
+            Err(_) => {
+                Err(self.inner.shared.failure().unwrap_or_else(|| StoreError::Poisoned("the writer ended".into())))
+            }
         }
     }
 }

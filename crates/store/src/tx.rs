@@ -5,6 +5,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Connection, Sqlite};
 
+use crate::row::Columns;
 use crate::{Store, StoreError};
 
 pub(crate) type Sql<'q> = Query<'q, Sqlite, SqliteArguments>;
@@ -14,11 +15,13 @@ pub(crate) type Sql<'q> = Query<'q, Sqlite, SqliteArguments>;
 pub struct Tx {
     connection: SqliteConnection,
     changed: Vec<Changed>,
+    /// Something was erased, and its old form is still in the write-ahead log.
+    remains: bool,
 }
 
 impl Tx {
     pub(crate) fn new(connection: SqliteConnection) -> Self {
-        Self { connection, changed: Vec::new() }
+        Self { connection, changed: Vec::new(), remains: false }
     }
 
     /// Runs a statement; says how many rows it changed.
@@ -49,6 +52,30 @@ impl Tx {
     /// Everything that was noted, in order.
     pub(crate) fn take_noted(&mut self) -> Vec<Changed> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Notes that something was erased: its old form must leave the write-ahead log too.
+    pub(crate) fn erased(&mut self) {
+        self.remains = true;
+    }
+
+    /// After a commit that erased something: empties the write-ahead log. A reader that still looks at the old
+    /// state prevents it; then it is tried again after the next commit. It never waits, for everybody would wait.
+    pub(crate) async fn scrub(&mut self) {
+        if self.remains {
+            match self.truncate_wal().await {
+                Ok(done) => self.remains = !done,
+                Err(e) => tracing::warn!(error = %e, "erased data is still in the write-ahead log"),
+            }
+        }
+    }
+
+    async fn truncate_wal(&mut self) -> Result<bool, StoreError> {
+        self.control("PRAGMA busy_timeout = 0").await?;
+        let truncated =
+            Reader::from(&mut *self).one(sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)"), |row| row.int("busy")).await;
+        self.control("PRAGMA busy_timeout = 5000").await?;
+        Ok(truncated? == Some(0))
     }
 
     pub(crate) async fn close(self) {

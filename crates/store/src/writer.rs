@@ -92,7 +92,10 @@ impl Writer {
         let at = self.shared.clock.now();
         let mut batch = batch;
         match self.attempt(&mut batch, at).await.and_then(|leaves| self.tell(leaves)) {
-            Ok(leaves) => answer_all(batch, &leaves, at),
+            Ok(leaves) => {
+                self.tx.scrub().await;
+                answer_all(batch, &leaves, at);
+            }
             Err(why) => {
                 let why = why.to_string();
                 self.shared.poison(&why);
@@ -121,18 +124,18 @@ impl Writer {
 
     /// Runs each change in a savepoint, so that one that fails takes nothing with it but its own entry.
     async fn run_changes(&mut self, batch: &mut Vec<Job>) -> Result<(), StoreError> {
-        let mut kept = Vec::with_capacity(batch.len());
-        for mut job in batch.drain(..) {
+        let mut jobs = std::mem::take(batch).into_iter();
+        while let Some(mut job) = jobs.next() {
             match run_change(&mut self.tx, &mut job).await {
-                Ok(Ok(())) => kept.push(job),
+                Ok(Ok(())) => batch.push(job),
                 Ok(Err(refusal)) => job.fail(refusal),
                 Err(broken) => {
-                    job.fail(StoreError::Poisoned(broken.to_string().into()));
+                    batch.push(job);
+                    batch.extend(jobs);
                     return Err(broken);
                 }
             }
         }
-        *batch = kept;
         Ok(())
     }
 

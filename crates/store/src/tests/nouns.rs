@@ -1,0 +1,255 @@
+//! What is written is what is read.
+
+use std::collections::BTreeMap;
+
+use chancery_model::{
+    AgentState, Finding, Grant, GrantId, GrantMode, Server, Session, SessionId, SessionState, Severity, Span,
+    Timestamp, Tool, ToolState,
+};
+
+use super::{Counting, agent, draft, open};
+use crate::enrolments::Enrolment;
+use crate::keys::SealedKey;
+use crate::policies::PolicySet;
+use crate::secrets::SealedSecret;
+use crate::{
+    BoxFuture, Store, StoreError, Tx, agents, enrolments, findings, grants, keys, policies, secrets, servers, sessions,
+    tools,
+};
+
+async fn write<T, F>(store: &Store, change: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+{
+    store.write(draft("change"), change).await.map(|written| written.value)
+}
+
+const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
+
+fn later(seconds: i64) -> Timestamp {
+    NOW + Span::seconds(seconds)
+}
+
+#[tokio::test]
+async fn agents_and_their_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let crm = agent("crm", 1);
+    let new = crm.clone();
+    write(&store, move |tx| Box::pin(async move { agents::insert(tx, &new).await })).await.unwrap();
+    assert_eq!(agents::all(&store).await.unwrap(), [crm.clone()]);
+
+    let code = |n: u8| Enrolment {
+        code_hash: [n; 32],
+        agent: crm.id.clone(),
+        created_at: NOW,
+        expires_at: later(900),
+        used_at: None,
+    };
+    for n in [1, 2] {
+        let new = code(n);
+        write(&store, move |tx| Box::pin(async move { enrolments::insert(tx, &new).await })).await.unwrap();
+    }
+    let redeem = |hash: [u8; 32], at: Timestamp| {
+        write(&store, move |tx| Box::pin(async move { enrolments::redeem(tx, &hash, at).await }))
+    };
+    assert_eq!(redeem([1; 32], NOW).await.unwrap(), None, "a newer code makes the older void");
+    assert_eq!(redeem([2; 32], later(900)).await.unwrap(), None, "expired");
+    assert_eq!(redeem([2; 32], NOW).await.unwrap(), Some(crm.id.clone()));
+    assert_eq!(redeem([2; 32], NOW).await.unwrap(), None, "used");
+    assert!(enrolments::get(&store, &[2; 32]).await.unwrap().unwrap().used_at.is_some());
+
+    let active = crm.enrol("thumb".into(), "{}".into()).unwrap();
+    let changed = active.clone();
+    write(&store, move |tx| Box::pin(async move { agents::update(tx, &changed).await })).await.unwrap();
+    let found = agents::by_name(&store, "crm").await.unwrap().unwrap();
+    assert_eq!((found.state, found.epoch), (AgentState::Active, 1));
+    assert_eq!(found, active);
+    let unknown = agent("nobody", 9);
+    let missing = write(&store, move |tx| Box::pin(async move { agents::update(tx, &unknown).await })).await;
+    assert!(matches!(missing, Err(StoreError::Missing { noun: "agent", .. })));
+}
+
+#[tokio::test]
+async fn sessions_belong_to_agents() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let crm = agent("crm", 1);
+    let session = Session {
+        id: SessionId::new(NOW, &Counting(5.into())),
+        agent: crm.id.clone(),
+        instance: Some("one".into()),
+        epoch: 1,
+        state: SessionState::Open,
+        opened_at: NOW,
+        ends_at: later(60),
+        idle: Span::seconds(10),
+        used_at: NOW,
+    };
+    let orphan = session.clone();
+    let refused = write(&store, move |tx| Box::pin(async move { sessions::insert(tx, &orphan).await })).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "a session of nobody");
+    let (owner, new) = (crm.clone(), session.clone());
+    write(&store, move |tx| {
+        Box::pin(async move {
+            agents::insert(tx, &owner).await?;
+            sessions::insert(tx, &new).await
+        })
+    })
+    .await
+    .unwrap();
+    assert_eq!(sessions::open(&store, NOW).await.unwrap(), [session.clone()]);
+    assert_eq!(sessions::open(&store, later(60)).await.unwrap(), []);
+    let ended = Session { state: SessionState::Ended, used_at: later(1), ..session };
+    let change = ended.clone();
+    write(&store, move |tx| Box::pin(async move { sessions::update(tx, &change).await })).await.unwrap();
+    assert_eq!(sessions::open(&store, NOW).await.unwrap(), []);
+    assert_eq!(sessions::get(&store, &ended.id).await.unwrap(), Some(ended.clone()));
+    assert_eq!(sessions::of_agent(&store, &crm.id).await.unwrap(), [ended]);
+}
+
+#[tokio::test]
+async fn grants_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let grant = Grant {
+        id: GrantId::new(NOW, &Counting(5.into())),
+        template: "call-tool".into(),
+        principal: "Agent::\"crm\"".into(),
+        resource: "Tool::\"billing/refund\"".into(),
+        mode: GrantMode::Autonomous,
+        justification: "quarter end".into(),
+        granted_by: "ada@example.com".into(),
+        created_at: NOW,
+        expires_at: Some(later(60)),
+        revoked_at: None,
+    };
+    let new = grant.clone();
+    write(&store, move |tx| Box::pin(async move { grants::insert(tx, &new).await })).await.unwrap();
+    assert_eq!(grants::in_force(&store, NOW).await.unwrap(), [grant.clone()]);
+    assert_eq!(grants::in_force(&store, later(60)).await.unwrap(), []);
+    assert_eq!(grants::of_principal(&store, "Agent::\"crm\"").await.unwrap().len(), 1);
+    let revoked = Grant { revoked_at: Some(later(1)), ..grant };
+    let change = revoked.clone();
+    write(&store, move |tx| Box::pin(async move { grants::update(tx, &change).await })).await.unwrap();
+    assert_eq!(grants::in_force(&store, NOW).await.unwrap(), []);
+    assert_eq!(grants::get(&store, &revoked.id).await.unwrap(), Some(revoked.clone()));
+    assert_eq!(grants::all(&store).await.unwrap(), [revoked]);
+}
+
+#[tokio::test]
+async fn tools_of_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let tool = Tool {
+        server: "billing".into(),
+        name: "refund".into(),
+        state: ToolState::Pinned,
+        digest: [1; 32],
+        definition: "{}".into(),
+        seen: None,
+        since: NOW,
+    };
+    let changed = Tool { state: ToolState::Quarantined, seen: Some(([2; 32], "{\"new\":1}".into())), ..tool.clone() };
+    for version in [tool, changed.clone()] {
+        write(&store, move |tx| {
+            Box::pin(async move {
+                servers::insert(tx, &Server { name: "billing".into(), first_seen: NOW }).await?;
+                tools::put(tx, &version).await
+            })
+        })
+        .await
+        .unwrap();
+    }
+    assert_eq!(tools::get(&store, "billing", "refund").await.unwrap(), Some(changed.clone()));
+    assert_eq!(tools::of_server(&store, "billing").await.unwrap(), [changed.clone()]);
+    assert_eq!(tools::all(&store).await.unwrap(), [changed]);
+    assert_eq!(servers::all(&store).await.unwrap(), [Server { name: "billing".into(), first_seen: NOW }]);
+}
+
+#[tokio::test]
+async fn sealed_things_show_nothing_of_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let key = SealedKey {
+        id: "k1".into(),
+        purpose: "token".into(),
+        public: "{}".into(),
+        sealed: b"sealed".to_vec(),
+        kek_version: 1,
+        created_at: NOW,
+        retired_at: None,
+    };
+    let secret =
+        SealedSecret { name: "stripe".into(), version: 1, sealed: b"sealed".to_vec(), kek_version: 1, updated_at: NOW };
+    assert!(!format!("{key:?}{secret:?}").contains("sealed:"));
+    let (new_key, new_secret) = (key.clone(), secret.clone());
+    write(&store, move |tx| {
+        Box::pin(async move {
+            keys::insert(tx, &new_key).await?;
+            secrets::put(tx, &new_secret).await
+        })
+    })
+    .await
+    .unwrap();
+    assert_eq!(keys::of_purpose(&store, "token").await.unwrap(), [key]);
+    assert_eq!(secrets::get(&store, "stripe").await.unwrap(), Some(secret.clone()));
+    let gone = write(&store, |tx| {
+        Box::pin(async move {
+            keys::retire(tx, "k1", later(1)).await?;
+            keys::reseal(tx, "k1", b"other".to_vec(), 2).await?;
+            secrets::remove(tx, "stripe").await
+        })
+    });
+    assert!(gone.await.unwrap());
+    let key = keys::of_purpose(&store, "token").await.unwrap().remove(0);
+    assert_eq!((key.retired_at, key.kek_version, key.sealed), (Some(later(1)), 2, b"other".to_vec()));
+    assert_eq!(secrets::all(&store).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn one_open_finding_per_rule_and_subject() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let finding = |evidence: &str, at: Timestamp| Finding {
+        rule: "bearer-allowed".into(),
+        subject: "crm".into(),
+        severity: Severity::Medium,
+        evidence: evidence.into(),
+        owasp: "NHI4".into(),
+        opened_at: at,
+        closed_at: None,
+    };
+    for (evidence, at) in [("first", NOW), ("second", later(1))] {
+        let new = finding(evidence, at);
+        write(&store, move |tx| Box::pin(async move { findings::open(tx, &new).await })).await.unwrap();
+    }
+    assert_eq!(findings::open_ones(&store).await.unwrap(), [finding("second", NOW)]);
+    let close =
+        || write(&store, |tx| Box::pin(async move { findings::close(tx, "bearer-allowed", "crm", later(2)).await }));
+    assert!(close().await.unwrap());
+    assert!(!close().await.unwrap());
+    let again = finding("again", later(3));
+    write(&store, move |tx| Box::pin(async move { findings::open(tx, &again).await })).await.unwrap();
+    assert_eq!(findings::all(&store).await.unwrap().len(), 2);
+    assert_eq!(findings::open_ones(&store).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn policy_sets_are_kept_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let set = |version: &str, at: Timestamp| PolicySet {
+        version: version.into(),
+        files: BTreeMap::from([("a.cedar".to_owned(), format!("// {version}"))]),
+        loaded_at: at,
+    };
+    for (version, at) in [("v1", NOW), ("v2", later(1)), ("v1", later(2))] {
+        let new = set(version, at);
+        write(&store, move |tx| Box::pin(async move { policies::put(tx, &new).await })).await.unwrap();
+    }
+    assert_eq!(policies::newest(&store).await.unwrap(), Some(set("v1", later(2))));
+    assert_eq!(policies::get(&store, "v2").await.unwrap(), Some(set("v2", later(1))));
+    assert_eq!(policies::get(&store, "v3").await.unwrap(), None);
+}

@@ -1,1 +1,41 @@
-//! authenticate
+//! Who is calling: enrolment of keys, the OAuth token endpoint, DPoP proofs, sessions, and the check of every request.
+//!
+//! The only room that names JOSE. [`Authenticator::caller`] is the hot path: synchronous, no IO, one signature
+//! verification per request. Every failure is a refusal.
+
+mod access;
+mod assertion;
+mod authenticator;
+mod caller;
+pub mod client;
+mod config;
+mod directory;
+pub mod dpop;
+mod enrol;
+mod htu;
+pub mod jose;
+mod keys;
+mod metadata;
+mod nonce;
+mod refused;
+pub mod replay;
+mod sessions;
+mod steady;
+mod token;
+mod vault;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use authenticator::{Authenticator, OpenError};
+pub use caller::{Caller, RequestFacts};
+pub use config::{Config, SessionLimits};
+pub use enrol::{ENROLMENT_TYP, EnrolError, Enrolled, Enrolment};
+pub use keys::{KeysError, LogKey};
+pub use metadata::{AuthorizationServer, JwkSet, ProtectedResource, resource_metadata_path};
+pub use refused::Refused;
+pub use sessions::SessionError;
+pub use token::{OauthError, TokenBody, TokenRequest, TokenResponse};
+pub use vault::{Place, Vault, VaultError};

@@ -1,0 +1,126 @@
+//! `private_key_jwt` (RFC 7523, section 2.2): an agent proves at the token endpoint that it is itself.
+
+use std::sync::Arc;
+
+use chancery_model::{Agent, Timestamp, problem};
+use serde::Deserialize;
+
+use crate::authenticator::Authenticator;
+use crate::caller::stopped;
+use crate::directory::AgentSlot;
+use crate::jose::{Compact, Header, Jwk, NumericDate, Policy, PublicKey, Text, claims, sha256};
+use crate::replay::Replayed;
+use crate::token::OauthError;
+
+/// The longest `jti` that is taken, in bytes.
+const LONGEST_JTI: usize = 256;
+
+#[derive(Deserialize)]
+struct Claims<'a> {
+    #[serde(borrow)]
+    iss: Text<'a>,
+    #[serde(borrow)]
+    sub: Text<'a>,
+    #[serde(borrow)]
+    aud: Text<'a>,
+    exp: NumericDate,
+    iat: NumericDate,
+    #[serde(default)]
+    nbf: Option<NumericDate>,
+    #[serde(borrow)]
+    jti: Text<'a>,
+}
+
+/// Only who it says it is from, to find the key it has to be verified with.
+#[derive(Deserialize)]
+struct Hearsay<'a> {
+    #[serde(borrow)]
+    sub: Text<'a>,
+}
+
+impl Authenticator {
+    /// The agent that signed this assertion. The assertion is used up.
+    pub(crate) fn client(&self, assertion: &str, client_id: Option<&str>) -> Result<Arc<AgentSlot>, OauthError> {
+        let now = self.clock.now();
+        let jws = Compact::parse(assertion).map_err(|e| refuse(e.to_string()))?;
+        let header = jws.header().map_err(|e| refuse(e.to_string()))?;
+        let hearsay = jws.hearsay().map_err(|e| refuse(e.to_string()))?;
+        let named: Hearsay<'_> = claims(&hearsay).map_err(|e| refuse(e.to_string()))?;
+        let (slot, key) = self.key_of(&named.sub).ok_or_else(unknown)?;
+        check_header(&header, &key)?;
+        let payload = jws.verify(&header, &key).map_err(|_| unknown())?;
+        let claims: Claims<'_> = claims(&payload).map_err(|e| refuse(e.to_string()))?;
+        let agent = slot.agent();
+        self.check_claims(&claims, client_id, now)?;
+        if !agent.may_authenticate(now) {
+            let reason = stopped(&agent, now);
+            return Err(OauthError::new(reason.row, "invalid_client", reason.why));
+        }
+        self.use_up(&agent, &claims, now)?;
+        Ok(slot)
+    }
+
+    fn key_of(&self, name: &str) -> Option<(Arc<AgentSlot>, PublicKey)> {
+        let slot = self.directory.agent(name)?;
+        let agent = slot.agent();
+        let jwk = Jwk::parse(agent.public_jwk.as_deref()?).ok()?;
+        Some((slot, PublicKey::from_jwk(&jwk, Policy::Agents).ok()?))
+    }
+
+    fn check_claims(&self, claims: &Claims<'_>, client_id: Option<&str>, now: Timestamp) -> Result<(), OauthError> {
+        let skew = self.config.skew;
+        let (made, expires) = (claims.iat.timestamp(), claims.exp.timestamp());
+        let wrong = if *claims.iss != *claims.sub || client_id.is_some_and(|id| id != &*claims.sub) {
+            "`iss`, `sub` and `client_id` must be the same"
+        } else if *claims.aud != *self.config.issuer {
+            "`aud` must be the issuer, alone and letter by letter"
+        } else if now >= expires + skew {
+            "it expired"
+        } else if expires > now + self.config.assertion_lifetime + skew {
+            "`exp` is more than 5 minutes ahead"
+        } else if made > now + skew || claims.nbf.is_some_and(|nbf| nbf.timestamp() > now + skew) {
+            "`iat` or `nbf` is in the future"
+        } else if made + self.config.assertion_lifetime < expires {
+            "`exp` is more than 5 minutes after `iat`"
+        } else if made <= self.assertions_since {
+            "`iat` is from before the server's start: make a new assertion"
+        } else if claims.jti.is_empty() || claims.jti.len() > LONGEST_JTI {
+            "`jti` is empty or longer than 256 bytes"
+        } else {
+            return Ok(());
+        };
+        Err(refuse(wrong))
+    }
+
+    fn use_up(&self, agent: &Agent, claims: &Claims<'_>, now: Timestamp) -> Result<(), OauthError> {
+        let dies = claims.exp.timestamp() + self.config.skew;
+        match self.assertions.take(&sha256(agent.id.as_str().as_bytes()), &claims.jti, dies, now) {
+            Ok(()) => Ok(()),
+            Err(Replayed::Full) => {
+                Err(OauthError::new(problem::TOO_BUSY, "temporarily_unavailable", Replayed::Full.to_string()))
+            }
+            Err(replayed) => Err(refuse(format!("the client assertion cannot be taken: {replayed}"))),
+        }
+    }
+}
+
+fn check_header(header: &Header<'_>, key: &PublicKey) -> Result<(), OauthError> {
+    header.refuse_jwk().map_err(|e| refuse(e.to_string()))?;
+    let typ = header.typ.as_deref().unwrap_or("JWT");
+    if !typ.eq_ignore_ascii_case("JWT") && typ != "client-authentication+jwt" {
+        return Err(refuse("its `typ` is not that of a client assertion"));
+    }
+    if header.kid.as_deref().is_some_and(|kid| kid != key.thumbprint_text()) {
+        return Err(unknown());
+    }
+    Ok(())
+}
+
+fn refuse(why: impl Into<String>) -> OauthError {
+    OauthError::new(problem::BAD_CLIENT, "invalid_client", why.into())
+}
+
+/// One answer for "no such agent", "never enrolled" and "wrong key".
+fn unknown() -> OauthError {
+    refuse("the assertion is not signed by the enrolled key of an agent of that name")
+}

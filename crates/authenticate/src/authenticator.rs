@@ -1,0 +1,141 @@
+//! The room's one object: what is known of agents, sessions, tokens and proofs.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use chancery_model::{Agent, Clock, Random, Span, Timestamp};
+use chancery_store::{Store, StoreError};
+
+use crate::access::Verified;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::dpop::Dpop;
+use crate::keys::{KeysError, TokenKeys};
+use crate::replay::Replay;
+use crate::steady::Steady;
+use crate::vault::Vault;
+
+/// How many client assertions that are still alive are remembered.
+const ASSERTIONS: usize = 1_000_000;
+/// How often what is dead is forgotten and what was used is made durable.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Knows who is calling. Shared by every door.
+pub struct Authenticator {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) store: Store,
+    pub(crate) vault: Vault,
+    pub(crate) keys: ArcSwap<TokenKeys>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) dpop: Dpop,
+    pub(crate) verified: Verified,
+    pub(crate) assertions: Replay,
+    /// An assertion made up to this moment may have been used before the restart.
+    pub(crate) assertions_since: Timestamp,
+}
+
+/// The room cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store cannot be read.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// Our keys cannot be had.
+    #[error("{0}")]
+    Keys(#[from] KeysError),
+}
+
+impl Authenticator {
+    /// Loads agents, open sessions and keys, and follows the store from then on.
+    pub async fn open(
+        config: Config,
+        store: Store,
+        vault: Vault,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let clock: Arc<dyn Clock> = Arc::new(Steady::new(clock));
+        let directory = Arc::new(Directory::default());
+        let observed = directory.clone();
+        store.observe(Box::new(move |changed| observed.observe(changed)));
+        let agents = chancery_store::agents::all(&store).await?;
+        let sessions = chancery_store::sessions::open(&store, clock.now()).await?;
+        let last_use = sessions.iter().map(|session| session.used_at).max();
+        directory.load(agents, sessions);
+        let keys = TokenKeys::load(&store, &vault, &*clock).await?;
+        Ok(Arc::new(Self {
+            dpop: Dpop::new(config.dpop.clone(), clock.clone(), &*random),
+            verified: Verified::new(config.cached_tokens),
+            assertions: Replay::new(Span::seconds(30), ASSERTIONS),
+            // Every token request that succeeded left a durable use of its session.
+            assertions_since: last_use.map_or(Timestamp(0), |used| used + config.skew),
+            keys: ArcSwap::from_pointee(keys),
+            config,
+            clock,
+            random,
+            store,
+            vault,
+            directory,
+        }))
+    }
+
+    /// The settings it runs with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// One agent as it is now, by id or name.
+    pub fn agent(&self, id_or_name: &str) -> Option<Arc<Agent>> {
+        self.directory.agent(id_or_name).map(|slot| slot.agent())
+    }
+
+    /// Every agent as it is now, in no order.
+    pub fn agents(&self) -> Vec<Arc<Agent>> {
+        self.directory.agents()
+    }
+
+    /// The nonce for the next proof, for `DPoP-Nonce` headers; none where nonces are off.
+    pub fn dpop_nonce(&self) -> Option<Arc<str>> {
+        self.dpop.nonce()
+    }
+
+    /// Makes a new token-signing key. The old one verifies for another hour.
+    pub async fn rotate_token_key(&self) -> Result<(), KeysError> {
+        let keys = TokenKeys::rotate(&self.store, &self.vault, &*self.clock).await?;
+        self.keys.store(Arc::new(keys));
+        Ok(())
+    }
+
+    /// Forgets what is dead and makes session use durable, every five seconds, until `stop` is ready.
+    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                () = tokio::time::sleep(SWEEP) => self.tidy().await,
+            }
+        }
+    }
+
+    /// One round of [`Authenticator::run`].
+    pub async fn tidy(&self) {
+        let now = self.clock.now();
+        if let Err(e) = self.touch_due().await {
+            tracing::warn!(error = %e, "the use of sessions could not be made durable");
+        }
+        self.directory.sweep(now);
+        self.verified.sweep(now);
+        self.assertions.sweep(now);
+        self.dpop.sweep();
+    }
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator").field("issuer", &self.config.issuer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,165 @@
+//! The check of every request: who is calling, with what proof, in which session.
+
+use std::sync::Arc;
+
+use chancery_model::{Agent, BearerUse, Session, Timestamp, problem};
+
+use crate::access::Access;
+use crate::authenticator::Authenticator;
+use crate::dpop::Asked;
+use crate::jose::sha256;
+use crate::metadata::resource_metadata_url;
+use crate::refused::{Reason, Refused};
+
+/// What of a request decides who is calling. A header that came twice must be refused before this.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestFacts<'a> {
+    /// The method, in capitals.
+    pub method: &'a str,
+    /// Scheme, host and path as the outside knows them: what a proof's `htu` must say.
+    pub url: &'a str,
+    /// The `Authorization` header.
+    pub authorization: Option<&'a str>,
+    /// The `DPoP` header.
+    pub dpop: Option<&'a str>,
+    /// The resource this door is: what the token's `aud` must be.
+    pub audience: &'a str,
+}
+
+/// An admitted caller.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who.
+    pub agent: Arc<Agent>,
+    /// In which session.
+    pub session: Arc<Session>,
+    /// The token's `jti`.
+    pub token_id: Arc<str>,
+    /// Whether it came without a proof of possession.
+    pub bearer: bool,
+    /// The human at the root of the chain, once delegation exists.
+    pub human: Option<String>,
+    /// The delegation chain from the root to the actor, once delegation exists.
+    pub chain: Vec<String>,
+}
+
+/// How the token was presented.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Dpop,
+    Bearer,
+}
+
+impl Authenticator {
+    /// Admits a request or says why not. Synchronous and cheap: the token is verified once and then remembered by its
+    /// hash; the agent's state and epoch, the session's times and the proof are checked every time.
+    pub fn caller(&self, facts: &RequestFacts<'_>) -> Result<Caller, Refused> {
+        let (scheme, token) = match presented(facts.authorization) {
+            Ok(presented) => presented,
+            Err(reason) => return Err(self.refuse(reason, facts, Scheme::Bearer)),
+        };
+        self.admit(facts, scheme, token).map_err(|reason| self.refuse(reason, facts, scheme))
+    }
+
+    fn admit(&self, facts: &RequestFacts<'_>, scheme: Scheme, token: &str) -> Result<Caller, Reason> {
+        let now = self.clock.now();
+        let digest = sha256(token.as_bytes());
+        let access = self.access(token, digest)?;
+        still_good(&access, facts.audience, now)?;
+        let (agent, session) = in_force(&access, now)?;
+        match (scheme, &access.jkt) {
+            (Scheme::Dpop, Some(jkt)) => self.possession(facts, &digest, jkt)?,
+            (Scheme::Bearer, None) => bearer_allowed(&agent)?,
+            (Scheme::Bearer, Some(_)) => {
+                return Err(Reason::token("it is bound to a key: use the `DPoP` scheme with a proof"));
+            }
+            (Scheme::Dpop, None) => return Err(Reason::token("it is a bearer token: it is bound to no key")),
+        }
+        access.session.touch(now);
+        let token_id = access.id.clone();
+        Ok(Caller { agent, session, token_id, bearer: scheme == Scheme::Bearer, human: None, chain: Vec::new() })
+    }
+
+    fn access(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Access>, Reason> {
+        if let Some(known) = self.verified.get(&digest) {
+            return Ok(known);
+        }
+        let access = Access::verify(token, &self.keys.load(), &self.config.issuer, &self.directory)?;
+        let access = Arc::new(access);
+        self.verified.put(digest, access.clone());
+        Ok(access)
+    }
+
+    fn possession(&self, facts: &RequestFacts<'_>, digest: &[u8; 32], jkt: &[u8; 32]) -> Result<(), Reason> {
+        let proof = facts.dpop.ok_or_else(|| {
+            Reason::new(problem::BAD_PROOF, "invalid_dpop_proof", "the request has no `DPoP` header")
+        })?;
+        let asked = Asked { method: facts.method, url: facts.url, token: Some(digest) };
+        let proof = self.dpop.check(proof, asked)?;
+        if proof.key.thumbprint() != jkt {
+            let why = "the proof was made with another key than the token is bound to";
+            return Err(Reason::new(problem::BAD_PROOF, "invalid_dpop_proof", why));
+        }
+        Ok(self.dpop.take(&proof)?)
+    }
+
+    fn refuse(&self, reason: Reason, facts: &RequestFacts<'_>, scheme: Scheme) -> Refused {
+        let metadata = resource_metadata_url(&self.config.issuer, facts.audience);
+        reason.at(metadata, self.dpop.nonce(), scheme == Scheme::Bearer)
+    }
+}
+
+fn presented(authorization: Option<&str>) -> Result<(Scheme, &str), Reason> {
+    let header = authorization.ok_or_else(|| Reason::no_credentials("the request has no `Authorization` header"))?;
+    let unreadable = || Reason::no_credentials("the `Authorization` header is not `DPoP TOKEN` or `Bearer TOKEN`");
+    let (scheme, token) = header.split_once(' ').ok_or_else(unreadable)?;
+    let scheme = match scheme {
+        dpop if dpop.eq_ignore_ascii_case("dpop") => Scheme::Dpop,
+        bearer if bearer.eq_ignore_ascii_case("bearer") => Scheme::Bearer,
+        _ => return Err(unreadable()),
+    };
+    Ok((scheme, token.trim_start_matches(' ')))
+}
+
+fn still_good(access: &Access, audience: &str, now: Timestamp) -> Result<(), Reason> {
+    if now >= access.expires {
+        return Err(Reason::token("it expired"));
+    }
+    if now < access.not_before {
+        return Err(Reason::token("it is not valid yet"));
+    }
+    if access.audience != audience {
+        return Err(Reason::token(format!("it is for `{}`, this is `{audience}`", access.audience)));
+    }
+    Ok(())
+}
+
+fn in_force(access: &Access, now: Timestamp) -> Result<(Arc<Agent>, Arc<Session>), Reason> {
+    let (agent, session) = (access.agent.agent(), access.session.session());
+    if !agent.may_authenticate(now) {
+        return Err(stopped(&agent, now));
+    }
+    let admits = session.admits(now, access.session.used(), agent.epoch);
+    admits.map_err(|ended| Reason::session(ended.to_string()))?;
+    Ok((agent, session))
+}
+
+/// Why this agent may not authenticate at this moment.
+pub(crate) fn stopped(agent: &Agent, now: Timestamp) -> Reason {
+    let why = if now >= agent.expires_at {
+        format!("agent `{}` expired at {}", agent.name, agent.expires_at)
+    } else {
+        format!("agent `{}` is {:?}", agent.name, agent.state).to_lowercase()
+    };
+    Reason::new(problem::AGENT_STOPPED, "invalid_token", why)
+}
+
+fn bearer_allowed(agent: &Agent) -> Result<(), Reason> {
+    match agent.bearer {
+        BearerUse::Allowed => Ok(()),
+        BearerUse::Refused => {
+            let why = format!("agent `{}` may not use tokens without a proof", agent.name);
+            Err(Reason::new(problem::BEARER_REFUSED, "invalid_token", why))
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What can be set.
+
+use chancery_model::Span;
+
+use crate::dpop;
+
+/// Settings of this room, with safe defaults.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our issuer identifier (RFC 8414): scheme, host and port, without a slash at the end.
+    pub issuer: String,
+    /// The resources tokens can be asked for (RFC 8707), letter by letter: one per door.
+    pub audiences: Vec<String>,
+    /// How long an access token lives.
+    pub token_lifetime: Span,
+    /// The longest life a client assertion may have.
+    pub assertion_lifetime: Span,
+    /// How far an agent's clock may be off.
+    pub skew: Span,
+    /// How proofs are judged.
+    pub dpop: dpop::Config,
+    /// How sessions end.
+    pub sessions: SessionLimits,
+    /// How many verified tokens are remembered.
+    pub cached_tokens: usize,
+}
+
+/// How sessions end.
+#[derive(Debug, Clone)]
+pub struct SessionLimits {
+    /// The longest a session may last.
+    pub maximum: Span,
+    /// How long it may be left unused.
+    pub idle: Span,
+    /// How many one agent may have open.
+    pub per_agent: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            issuer: "http://127.0.0.1:8420".into(),
+            audiences: Vec::new(),
+            token_lifetime: Span::minutes(5),
+            assertion_lifetime: Span::minutes(5),
+            skew: Span::seconds(5),
+            dpop: dpop::Config::default(),
+            sessions: SessionLimits::default(),
+            cached_tokens: 65_536,
+        }
+    }
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { maximum: Span::hours(8), idle: Span::minutes(15), per_agent: 10_000 }
+    }
+}
+
+impl Config {
+    /// Where tokens are to be asked for.
+    pub fn token_endpoint(&self) -> String {
+        format!("{}/oauth/token", self.issuer)
+    }
+
+    /// Where our public keys are.
+    pub fn jwks_uri(&self) -> String {
+        format!("{}/oauth/jwks", self.issuer)
+    }
+}

@@ -1,0 +1,150 @@
+//! Our own keys: ES256 for tokens, Ed25519 for the log. Made at first start, sealed in the store.
+
+use std::sync::Arc;
+
+use chancery_model::{Change, Clock, Draft, Kind, Random, Span, Timestamp, Who};
+use chancery_store::keys::SealedKey;
+use chancery_store::{Store, StoreError};
+use zeroize::Zeroizing;
+
+use crate::access::TYP;
+use crate::jose::{Jwk, KeyRefused, Policy, PrivateKey, PublicKey};
+use crate::vault::{Place, Vault, VaultError};
+
+const TOKEN: &str = "token";
+const LOG: &str = "log";
+/// A retired key still verifies this long: longer than any token lives.
+const OVERLAP: Span = Span::hours(1);
+
+/// Our keys cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The vault does not open them.
+    #[error("{0}")]
+    Vault(#[from] VaultError),
+    /// They are not what they should be.
+    #[error("{0}")]
+    Key(#[from] KeyRefused),
+}
+
+/// The keys that sign and verify access tokens.
+pub(crate) struct TokenKeys {
+    /// Signs.
+    pub(crate) signing: Arc<PrivateKey>,
+    /// The header of every token it signs.
+    pub(crate) header: String,
+    /// Verify: the signing one and those retired a short while ago, each with its `kid`.
+    pub(crate) verifying: Vec<(String, Arc<PublicKey>)>,
+}
+
+/// The key that signs checkpoints of the log. Its seed goes to the room that signs, and nowhere else.
+pub struct LogKey(PrivateKey);
+
+impl LogKey {
+    /// The Ed25519 seed.
+    pub fn seed(&self) -> Result<Zeroizing<[u8; 32]>, KeyRefused> {
+        let material = self.0.material()?;
+        let seed: [u8; 32] = material.as_slice().try_into().map_err(|_| KeyRefused("read"))?;
+        Ok(Zeroizing::new(seed))
+    }
+
+    /// The key of this data directory, made at the first call.
+    pub async fn load(
+        store: &Store,
+        vault: &Vault,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<Self, KeysError> {
+        let stored = chancery_store::keys::of_purpose(store, LOG).await?;
+        if let Some(key) = stored.iter().find(|key| key.retired_at.is_none()) {
+            return Ok(Self(PrivateKey::ed25519(&vault.unseal(place(&key.id), &key.sealed)?)?));
+        }
+        let key = PrivateKey::generate_ed25519(random)?;
+        keep(store, sealed(vault, &key, LOG, clock.now())?, None).await?;
+        Ok(Self(key))
+    }
+}
+
+impl std::fmt::Debug for LogKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LogKey({})", self.0.public().thumbprint_text())
+    }
+}
+
+impl TokenKeys {
+    /// The keys of this data directory; the signing one is made at the first call.
+    pub(crate) async fn load(store: &Store, vault: &Vault, clock: &dyn Clock) -> Result<Self, KeysError> {
+        let stored = chancery_store::keys::of_purpose(store, TOKEN).await?;
+        let Some(newest) = stored.iter().find(|key| key.retired_at.is_none()) else {
+            return Self::rotate(store, vault, clock).await;
+        };
+        let signing = PrivateKey::p256(&vault.unseal(place(&newest.id), &newest.sealed)?)?;
+        let mut verifying = Vec::new();
+        for key in stored.iter().filter(|key| key.retired_at.is_none_or(|at| clock.now() < at + OVERLAP)) {
+            let jwk = Jwk::parse(&key.public).map_err(KeyRefused::from)?;
+            let public = PublicKey::from_jwk(&jwk, Policy::Agents).map_err(KeyRefused::from)?;
+            verifying.push((public.thumbprint_text(), Arc::new(public)));
+        }
+        let header = header(&signing);
+        Ok(Self { signing: Arc::new(signing), header, verifying })
+    }
+
+    /// Makes a new signing key and retires the one before, which goes on verifying for an hour.
+    pub(crate) async fn rotate(store: &Store, vault: &Vault, clock: &dyn Clock) -> Result<Self, KeysError> {
+        let stored = chancery_store::keys::of_purpose(store, TOKEN).await?;
+        let old = stored.into_iter().find(|key| key.retired_at.is_none()).map(|key| key.id);
+        keep(store, sealed(vault, &PrivateKey::generate_p256()?, TOKEN, clock.now())?, old).await?;
+        Box::pin(Self::load(store, vault, clock)).await
+    }
+
+    /// The public key with this `kid`.
+    pub(crate) fn verifying(&self, kid: &str) -> Option<&PublicKey> {
+        self.verifying.iter().find(|(name, _)| name == kid).map(|(_, key)| &**key)
+    }
+}
+
+fn header(key: &PrivateKey) -> String {
+    key.header(TYP, &format!(r#","kid":"{}""#, key.public().thumbprint_text()))
+}
+
+fn place(id: &str) -> Place<'_> {
+    Place { table: "keys", row: id }
+}
+
+fn sealed(vault: &Vault, key: &PrivateKey, purpose: &str, now: Timestamp) -> Result<SealedKey, KeysError> {
+    let id = key.public().thumbprint_text();
+    let sealed = vault.seal(place(&id), &key.material()?)?;
+    Ok(SealedKey {
+        purpose: purpose.into(),
+        public: key.public().canonical_jwk().into(),
+        sealed,
+        kek_version: vault.version().into(),
+        created_at: now,
+        retired_at: None,
+        id,
+    })
+}
+
+async fn keep(store: &Store, key: SealedKey, retires: Option<String>) -> Result<(), KeysError> {
+    let change = Change {
+        noun: "key".into(),
+        id: key.id.clone(),
+        verb: "create".into(),
+        after: Some(key.public.clone()),
+    };
+    let who = Who { human: Some("system".into()), ..Who::default() };
+    let draft = Draft { kind: Kind::Change, at: key.created_at, who, change: Some(change), ..Draft::default() };
+    let write = store.write(draft, move |tx| {
+        Box::pin(async move {
+            if let Some(old) = retires {
+                chancery_store::keys::retire(tx, &old, key.created_at).await?;
+            }
+            chancery_store::keys::insert(tx, &key).await
+        })
+    });
+    write.await?;
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! What clients read before they come: RFC 8414, RFC 9728 and our public keys.
+
+use serde::Serialize;
+
+use crate::authenticator::Authenticator;
+
+/// Authorization server metadata (RFC 8414).
+#[derive(Debug, Clone, Serialize)]
+pub struct AuthorizationServer {
+    /// Our name.
+    pub issuer: String,
+    /// Where tokens are asked for.
+    pub token_endpoint: String,
+    /// Where our public keys are.
+    pub jwks_uri: String,
+    /// Empty: there is no authorization endpoint.
+    pub response_types_supported: [&'static str; 0],
+    /// `client_credentials`.
+    pub grant_types_supported: [&'static str; 1],
+    /// `private_key_jwt`.
+    pub token_endpoint_auth_methods_supported: [&'static str; 1],
+    /// Algorithms of client assertions.
+    pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 2],
+    /// Algorithms of DPoP proofs (RFC 9449, section 5.1).
+    pub dpop_signing_alg_values_supported: [&'static str; 2],
+    /// The resources tokens can be asked for (RFC 9728, section 4).
+    pub protected_resources: Vec<String>,
+}
+
+/// Protected resource metadata (RFC 9728).
+#[derive(Debug, Clone, Serialize)]
+pub struct ProtectedResource {
+    /// The resource: the `aud` of its tokens.
+    pub resource: String,
+    /// Us.
+    pub authorization_servers: [String; 1],
+    /// Tokens come in the `Authorization` header only.
+    pub bearer_methods_supported: [&'static str; 1],
+    /// Algorithms of DPoP proofs.
+    pub dpop_signing_alg_values_supported: [&'static str; 2],
+    /// Whether every token must be bound. False: a bearer token passes where the agent is allowed one.
+    pub dpop_bound_access_tokens_required: bool,
+}
+
+/// Our public keys (RFC 7517, section 5).
+#[derive(Debug, Clone, Serialize)]
+pub struct JwkSet {
+    /// One JWK each.
+    pub keys: Vec<serde_json::Value>,
+}
+
+const ALGS: [&str; 2] = ["ES256", "EdDSA"];
+
+impl Authenticator {
+    /// The authorization server metadata.
+    pub fn metadata(&self) -> AuthorizationServer {
+        AuthorizationServer {
+            issuer: self.config.issuer.clone(),
+            token_endpoint: self.config.token_endpoint(),
+            jwks_uri: self.config.jwks_uri(),
+            response_types_supported: [],
+            grant_types_supported: ["client_credentials"],
+            token_endpoint_auth_methods_supported: ["private_key_jwt"],
+            token_endpoint_auth_signing_alg_values_supported: ALGS,
+            dpop_signing_alg_values_supported: ALGS,
+            protected_resources: self.config.audiences.clone(),
+        }
+    }
+
+    /// The metadata of one of our resources; nothing if it is none of ours.
+    pub fn resource_metadata(&self, resource: &str) -> Option<ProtectedResource> {
+        let resource = self.config.audiences.iter().find(|known| *known == resource)?;
+        Some(ProtectedResource {
+            resource: resource.clone(),
+            authorization_servers: [self.config.issuer.clone()],
+            bearer_methods_supported: ["header"],
+            dpop_signing_alg_values_supported: ALGS,
+            dpop_bound_access_tokens_required: false,
+        })
+    }
+
+    /// The public keys our tokens are verified with.
+    pub fn jwks(&self) -> JwkSet {
+        let keys = self.keys.load();
+        let jwk = |(kid, key): &(String, std::sync::Arc<crate::jose::PublicKey>)| {
+            let mut jwk: serde_json::Value = serde_json::from_str(key.canonical_jwk()).ok()?;
+            jwk["kid"] = kid.as_str().into();
+            jwk["alg"] = key.algorithm().name().into();
+            jwk["use"] = "sig".into();
+            Some(jwk)
+        };
+        JwkSet { keys: keys.verifying.iter().filter_map(jwk).collect() }
+    }
+}
+
+/// The path under which the metadata of a resource is found (RFC 9728, section 3.1).
+pub fn resource_metadata_path(resource: &str) -> String {
+    let path = resource.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+    let slash = if path.is_empty() { "" } else { "/" };
+    format!("/.well-known/oauth-protected-resource{slash}{path}")
+}
+
+pub(crate) fn resource_metadata_url(issuer: &str, resource: &str) -> String {
+    format!("{issuer}{}", resource_metadata_path(resource))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_well_known_path_goes_between_host_and_path() {
+        for (resource, path) in [
+            ("http://127.0.0.1:8420/mcp/crm", "/.well-known/oauth-protected-resource/mcp/crm"),
+            ("http://127.0.0.1:8420", "/.well-known/oauth-protected-resource"),
+        ] {
+            assert_eq!(resource_metadata_path(resource), path);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Sessions: opened with a token, touched by use, ended by time, by change, or by somebody.
+
+use chancery_model::{Agent, Change, Draft, Kind, Session, SessionId, SessionState, Timestamp, Who, canonical};
+use chancery_store::{Durable, StoreError};
+
+use crate::authenticator::Authenticator;
+use crate::directory::AgentSlot;
+
+/// How many touches one write makes durable.
+const TOUCHES: usize = 256;
+
+/// A session that cannot be opened, continued or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// There is none of this id, or it is another agent's.
+    #[error("there is no session `{0}` of this agent")]
+    Unknown(String),
+    /// It admits nothing any more.
+    #[error("{0}: ask for a token without `sid` to open a new one")]
+    Over(#[from] chancery_model::SessionEnded),
+    /// The agent has as many as it may.
+    #[error("agent `{agent}` has {limit} sessions open, which is the limit: continue one with `sid`")]
+    TooMany {
+        /// Whose.
+        agent: String,
+        /// How many one agent may have.
+        limit: usize,
+    },
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+impl Authenticator {
+    /// Every session that admits calls at this moment, each with its last use.
+    pub fn sessions(&self) -> Vec<Session> {
+        let now = self.clock.now();
+        let mut open = Vec::new();
+        for slot in self.directory.sessions() {
+            let session = Session { used_at: slot.used(), ..(*slot.session()).clone() };
+            let epoch = self.directory.agent(session.agent.as_str()).map(|agent| agent.agent().epoch);
+            if epoch.is_some_and(|epoch| session.admits(now, session.used_at, epoch).is_ok()) {
+                open.push(session);
+            }
+        }
+        open.sort_by(|a, b| a.id.cmp(&b.id));
+        open
+    }
+
+    /// Ends a session at once: the next call in it is refused. `actor` is who ends it.
+    pub async fn end_session(&self, id: &SessionId, actor: &str) -> Result<Durable, SessionError> {
+        let now = self.clock.now();
+        let session = chancery_store::sessions::get(&self.store, id).await?;
+        let session = session.ok_or_else(|| SessionError::Unknown(id.to_string()))?;
+        let ended = Session { state: SessionState::Ended, ends_at: session.ends_at.min(now), ..session };
+        let who = Who { human: Some(actor.to_owned()), ..Who::default() };
+        let draft = draft(now, who, &ended, "end");
+        let write = self.store.write(draft, move |tx| {
+            Box::pin(async move { chancery_store::sessions::update(tx, &ended).await })
+        });
+        Ok(write.await?.durable)
+    }
+
+    /// Opens a session of this agent.
+    pub(crate) async fn open_session(
+        &self,
+        slot: &AgentSlot,
+        instance: Option<&str>,
+    ) -> Result<Session, SessionError> {
+        let (agent, now, limits) = (slot.agent(), self.clock.now(), &self.config.sessions);
+        self.refuse_too_many(slot, &agent, now)?;
+        let session = Session {
+            id: SessionId::new(now, &*self.random),
+            agent: agent.id.clone(),
+            instance: instance.map(str::to_owned),
+            epoch: agent.epoch,
+            state: SessionState::Open,
+            opened_at: now,
+            ends_at: (now + limits.maximum).min(agent.expires_at),
+            idle: limits.idle,
+            used_at: now,
+        };
+        let draft = draft(now, who(&agent, instance), &session, "open");
+        let stored = session.clone();
+        let write = self.store.write(draft, move |tx| {
+            Box::pin(async move { chancery_store::sessions::insert(tx, &stored).await })
+        });
+        write.await?;
+        Ok(session)
+    }
+
+    /// Goes on with a session for the next token. That is a durable use of it.
+    pub(crate) async fn continue_session(&self, agent: &Agent, sid: &str) -> Result<Session, SessionError> {
+        let unknown = || SessionError::Unknown(sid.chars().take(40).collect());
+        let now = self.clock.now();
+        let id = sid.parse::<SessionId>().map_err(|_| unknown())?;
+        let slot = self.directory.session(&id).ok_or_else(unknown)?;
+        let session = slot.session();
+        if session.agent != agent.id {
+            return Err(unknown());
+        }
+        session.admits(now, slot.used(), agent.epoch)?;
+        let used = Session { used_at: now, ..(*session).clone() };
+        let draft = draft(now, who(agent, session.instance.as_deref()), &used, "continue");
+        self.write_uses(draft, vec![(id, now)]).await?;
+        Ok(used)
+    }
+
+    /// Makes uses durable that are only known in memory, at most once per quarter of the idle time and session.
+    pub(crate) async fn touch_due(&self) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let due: Vec<(SessionId, Timestamp)> = self
+            .directory
+            .sessions()
+            .iter()
+            .map(|slot| (slot.session(), slot.used()))
+            .filter(|(session, used)| (*used - session.used_at).0 >= session.idle.0 / 4)
+            .map(|(session, used)| (session.id.clone(), used))
+            .collect();
+        for batch in due.chunks(TOUCHES) {
+            let change = Change {
+                noun: "session".into(),
+                id: format!("{} sessions", batch.len()),
+                verb: "touch".into(),
+                after: None,
+            };
+            let who = Who { human: Some("system".into()), ..Who::default() };
+            let draft = Draft { kind: Kind::Change, at: now, who, change: Some(change), ..Draft::default() };
+            self.write_uses(draft, batch.to_vec()).await?;
+        }
+        Ok(due.len())
+    }
+
+    async fn write_uses(&self, draft: Draft, uses: Vec<(SessionId, Timestamp)>) -> Result<(), StoreError> {
+        let write = self.store.write(draft, move |tx| {
+            Box::pin(async move {
+                for (id, used_at) in uses {
+                    let stored = chancery_store::sessions::get(&mut *tx, &id).await?;
+                    // One that was ended in between stays ended.
+                    if let Some(session) = stored.filter(|s| s.state == SessionState::Open) {
+                        let used_at = session.used_at.max(used_at);
+                        chancery_store::sessions::update(tx, &Session { used_at, ..session }).await?;
+                    }
+                }
+                Ok(())
+            })
+        });
+        write.await.map(drop)
+    }
+
+    fn refuse_too_many(&self, slot: &AgentSlot, agent: &Agent, now: Timestamp) -> Result<(), SessionError> {
+        let limit = self.config.sessions.per_agent;
+        if slot.sessions() >= limit {
+            self.directory.sweep(now);
+        }
+        if slot.sessions() >= limit {
+            return Err(SessionError::TooMany { agent: agent.name.clone(), limit });
+        }
+        Ok(())
+    }
+}
+
+fn who(agent: &Agent, instance: Option<&str>) -> Who {
+    Who {
+        agent: Some(agent.id.to_string()),
+        name: Some(agent.name.clone()),
+        instance: instance.map(str::to_owned),
+        ..Who::default()
+    }
+}
+
+fn draft(now: Timestamp, who: Who, session: &Session, verb: &str) -> Draft {
+    let after = serde_json::to_value(session).ok().and_then(|value| canonical(&value).ok());
+    let change = Change {
+        noun: "session".into(),
+        id: session.id.to_string(),
+        verb: verb.into(),
+        after: after.map(|json| String::from_utf8_lossy(&json).into_owned()),
+    };
+    let authority = chancery_model::Authority { session: Some(session.id.to_string()), ..Default::default() };
+    Draft { kind: Kind::Change, at: now, who, authority, change: Some(change), ..Draft::default() }
+}

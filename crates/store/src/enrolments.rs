@@ -21,6 +21,11 @@ pub struct Enrolment {
     pub used_at: Option<Timestamp>,
 }
 
+/// What is kept of a code: its SHA-256.
+pub fn code_hash(code: &str) -> Hash {
+    chancery_tlog::sha256(code.as_bytes())
+}
+
 /// Adds a code. Codes of the same agent that were not used are used up by this.
 pub async fn insert(tx: &mut Tx, enrolment: &Enrolment) -> Result<(), StoreError> {
     let void = sqlx::query("UPDATE enrolments SET used_at = $2 WHERE agent = $1 AND used_at IS NULL")

@@ -1,0 +1,133 @@
+//! The room's one object, and how it writes.
+
+use std::sync::Arc;
+
+use chancery_model::{Agent, Change, Clock, Draft, Kind, Random, Span, Timestamp, Who, Why, canonical};
+use chancery_store::{Store, StoreError, Tx, agents};
+use serde::Serialize;
+
+use crate::RegisterError;
+
+/// How often a change is tried when others change the same agent.
+const TRIES: usize = 8;
+
+/// Settings of this room, with safe defaults.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How long a registration lasts if nothing is said.
+    pub expiry: Span,
+    /// The longest a registration or an extension may last.
+    pub longest: Span,
+    /// How long an enrolment code is good.
+    pub code_lifetime: Span,
+    /// How long before its end an agent is a finding.
+    pub expiring: Span,
+    /// How long after its registration an agent without a key is a finding.
+    pub never_enrolled: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            expiry: Span::days(90),
+            longest: Span::days(365),
+            code_lifetime: Span::minutes(15),
+            expiring: Span::days(14),
+            never_enrolled: Span::days(7),
+        }
+    }
+}
+
+/// Registers and changes identities and their rights. Cheap to clone.
+#[derive(Clone)]
+pub struct Registrar {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+/// What happens to an agent, beside the row itself, in the same commit.
+pub(crate) type Beside =
+    Arc<dyn for<'t> Fn(&'t mut Tx, Arc<Agent>) -> chancery_store::BoxFuture<'t, Result<(), StoreError>> + Send + Sync>;
+
+impl Registrar {
+    /// A registrar over this store.
+    pub fn new(config: Config, store: Store, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        Self { config, store, clock, random }
+    }
+
+    /// One agent, by name or id.
+    pub async fn agent(&self, name_or_id: &str) -> Result<Agent, RegisterError> {
+        let found = match name_or_id.parse() {
+            Ok(id) => agents::get(&self.store, &id).await?,
+            Err(_) => agents::by_name(&self.store, name_or_id).await?,
+        };
+        found.ok_or_else(|| RegisterError::NoAgent(name_or_id.chars().take(80).collect()))
+    }
+
+    /// All agents, by name.
+    pub async fn agents(&self) -> Result<Vec<Agent>, RegisterError> {
+        Ok(agents::all(&self.store).await?)
+    }
+
+    /// Changes an agent: `step` says what becomes of it as it is stored. The entry states exactly what is committed:
+    /// if somebody else changed the agent in between, the step is taken again from what it is then.
+    pub(crate) async fn change(
+        &self,
+        name_or_id: &str,
+        by: &By<'_>,
+        step: impl Fn(Agent, Timestamp) -> Result<Agent, RegisterError>,
+        beside: Beside,
+    ) -> Result<Agent, RegisterError> {
+        for _ in 0..TRIES {
+            let now = self.clock.now();
+            let before = self.agent(name_or_id).await?;
+            let after = Arc::new(step(before.clone(), now)?);
+            let draft = by.draft(now, "agent", &after.name, &*after);
+            let (written, beside) = (after.clone(), beside.clone());
+            let write = self.store.write(draft, move |tx| {
+                Box::pin(async move {
+                    if agents::get(&mut *tx, &before.id).await?.as_ref() != Some(&before) {
+                        return Err(StoreError::refuse(RegisterError::Busy(before.name)));
+                    }
+                    agents::update(tx, &written).await?;
+                    beside(tx, written).await
+                })
+            });
+            match write.await.map_err(RegisterError::from) {
+                Ok(_) => return Ok(Arc::unwrap_or_clone(after)),
+                Err(RegisterError::Busy(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Err(RegisterError::Busy(name_or_id.to_owned()))
+    }
+}
+
+/// Who changes something, how it is called, and why.
+pub(crate) struct By<'a> {
+    pub(crate) actor: &'a str,
+    pub(crate) verb: &'static str,
+    pub(crate) reason: Option<&'a str>,
+}
+
+impl By<'_> {
+    /// The entry of a change. `after` must hold no secret.
+    pub(crate) fn draft(&self, now: Timestamp, noun: &str, id: &str, after: &impl Serialize) -> Draft {
+        let after = serde_json::to_value(after).ok().and_then(|value| canonical(&value).ok());
+        Draft {
+            kind: Kind::Change,
+            at: now,
+            who: Who { human: Some(self.actor.to_owned()), ..Who::default() },
+            why: Why { reason: self.reason.map(str::to_owned), trace: None },
+            change: Some(Change {
+                noun: noun.into(),
+                id: id.into(),
+                verb: self.verb.into(),
+                after: after.map(|json| String::from_utf8_lossy(&json).into_owned()),
+            }),
+            ..Draft::default()
+        }
+    }
+}

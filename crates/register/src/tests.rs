@@ -1,0 +1,1 @@
+//! The room from its doors.

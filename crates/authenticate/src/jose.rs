@@ -9,6 +9,7 @@ mod compact;
 mod jwk;
 mod key;
 mod number;
+mod roca;
 mod sign;
 
 pub use base64url::{decode, decode_array, encode};

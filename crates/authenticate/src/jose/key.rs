@@ -137,6 +137,12 @@ impl PublicKey {
         if !(256..=1024).contains(&key.n.len()) {
             return Err(JoseError::Key("RSA keys of 2048 to 8192 bits are accepted"));
         }
+        if key.e.len() < 3 || key.e.len() > 4 || key.e.last().is_none_or(|last| last % 2 == 0) {
+            return Err(JoseError::Key("the RSA exponent must be odd, at least 65537 and below 2^32"));
+        }
+        if super::roca::is_weak(&key.n) {
+            return Err(JoseError::Key("the RSA modulus is one of the weak ones of CVE-2017-15361 (ROCA)"));
+        }
         let canonical = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
         Ok(Self::new(Algorithm::Rs256, Material::Rsa(key), canonical))
     }

@@ -1,6 +1,7 @@
 //! The demo: starts the sample company's systems and a real server, and plays the story of `demo.json` through it.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +22,9 @@ use stage::{Running, Surroundings, failed};
 use story::Story;
 use tell::Teller;
 
+/// Mode of the demo's directory: it holds keys.
+const OWNER_ONLY: u32 = 0o700;
+
 /// Where the demo keeps its files; removed afterwards unless the user chose it.
 struct Place {
     path: PathBuf,
@@ -29,14 +33,6 @@ struct Place {
 
 /// Tells the story. Without `--once` the server then stays up until Ctrl-C.
 pub async fn run(context: &Context, args: &Args) -> Done {
-    let place = Place::choose(context)?;
-    tokio::select! {
-        done = tell(context, args, &place) => done,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-    }
-}
-
-async fn tell(context: &Context, args: &Args, place: &Place) -> Done {
     let company = args.company.canonicalize().map_err(|e| {
         Failure::file(&args.company, e).next("run it from the top of the repository, or name the directory: --company DIR")
     })?;
@@ -44,24 +40,32 @@ async fn tell(context: &Context, args: &Args, place: &Place) -> Done {
         let setup = args.company.join("setup.sh");
         return Err(failed("the packages of the sample company are not installed").next(setup.display().to_string()));
     }
+    let place = Place::choose(context)?;
     let story = Story::read(&company.join("demo.json"))?;
-    let teller = Teller::new(context.output.is_terminal() && context.environment.colour);
-    teller.line(&story.title);
-
     let mut around = surroundings(context, &company, &place.path)?;
-    let (systems, urls) = start_systems(&story, &around).await?;
+    let (_systems, urls) = start_systems(&story, &around).await?;
     let app = serve(context, &company, &place.path, &urls).await?;
     around.variables.insert("CHANCERY_URL".into(), app.url().to_owned());
-    teller.line(&format!("ready: {}", app.url()));
-    store_secrets(&story, &around).await?;
-
-    Play::new(&story, &around, &place.path, teller).run().await?;
-    teller.line(&format!("\nthe story went as it should: {} steps", story.steps()));
-    if !args.once {
-        stay(&story, &around, teller, &app).await?;
-    }
+    let teller = Teller::new(context.output.is_terminal() && context.environment.colour);
+    let done = tokio::select! {
+        done = tell(&story, &around, &place.path, teller, &app, args.once) => done,
+        problem = app.failed() => Err(problem.into()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
     app.stop().await;
-    drop(systems);
+    done
+}
+
+async fn tell(story: &Story, around: &Surroundings, place: &Path, teller: Teller, app: &App, once: bool) -> Done {
+    teller.line(&story.title);
+    teller.line(&format!("ready: {}", app.url()));
+    store_secrets(story, around).await?;
+    Play::new(story, around, place, teller).run().await?;
+    teller.line(&format!("\nthe story went as it should: {} steps", story.steps()));
+    if !once {
+        invite(story, around, teller, app);
+        std::future::pending::<()>().await;
+    }
     Ok(())
 }
 
@@ -130,7 +134,7 @@ async fn store_secrets(story: &Story, around: &Surroundings) -> Done {
     Ok(())
 }
 
-async fn stay(story: &Story, around: &Surroundings, teller: Teller, app: &App) -> Done {
+fn invite(story: &Story, around: &Surroundings, teller: Teller, app: &App) {
     teller.line(&format!("\nThe server stays up: open {}", app.url()));
     teller.line("For the commands below, paste this into another terminal:");
     for name in ["CHANCERY_DATA", "CHANCERY_KEY_DIR", "CHANCERY_URL"] {
@@ -139,7 +143,6 @@ async fn stay(story: &Story, around: &Surroundings, teller: Teller, app: &App) -
     teller.line("Then try:");
     story.afterwards.iter().for_each(|line| teller.line(&format!("  {line}")));
     teller.line("Ctrl-C stops everything.");
-    Err(app.failed().await.into())
 }
 
 impl Place {
@@ -153,7 +156,8 @@ impl Place {
             let why = format!("{} holds the data of an earlier run", path.display());
             return Err(Failure::new(LOCAL_FILE, why).next("name a new directory, or remove this one"));
         }
-        std::fs::create_dir_all(&path).map_err(|e| Failure::file(&path, e))?;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(&path);
+        made.map_err(|e| Failure::file(&path, e))?;
         let path = path.canonicalize().map_err(|e| Failure::file(&path, e))?;
         Ok(Self { path, temporary })
     }

@@ -10,7 +10,7 @@ use chancery_model::{Agent, Grant, Timestamp};
 
 use crate::authzen::Question;
 use crate::call::{Acting, ServerAct, ToolCall};
-use crate::decide::{Lookup, Query, decide, slice};
+use crate::decide::{Candidate, Judge, Lookup, Query, decide, satisfied, slice};
 use crate::entity::Node;
 use crate::grants::Grants;
 use crate::snapshot::Snapshot;
@@ -194,12 +194,16 @@ impl Engine {
         })
     }
 
-    /// Is there a permit, and no unconditional forbid, whose scope matches?
+    /// Might some arguments be permitted? `query` has none, so a condition that asks for them cannot be evaluated,
+    /// which means that it might hold; one that is false without them is false.
     fn might(&self, state: &State, query: &Query, now: Timestamp) -> bool {
         use cedar_policy_core::ast::Effect::{Forbid, Permit};
         let candidates = slice(&state.snapshot, &self.grants, query, now);
         let barred = candidates.iter().any(|c| c.rule.effect == Forbid && c.rule.body.is_none());
-        !barred && candidates.iter().any(|c| c.rule.effect == Permit)
+        let judge = Judge::of(&state.snapshot, state, query, &candidates);
+        let evaluator = judge.evaluator();
+        let possible = |c: &Candidate<'_>| satisfied(Some(&evaluator), c) != Ok(false);
+        !barred && candidates.iter().any(|c| c.rule.effect == Permit && possible(c))
     }
 
     /// Answers an AuthZEN question.

@@ -71,7 +71,7 @@ pub(crate) fn listing(
     let list = action(state, "tools/list")?;
     Ok((
         query(&agent, list, &callable.node, context(&by, None)?, by.human),
-        query(&agent, &callable.action, &callable.node, Context::empty(), by.human),
+        query(&agent, &callable.action, &callable.node, context(&by, None)?, by.human),
     ))
 }
 

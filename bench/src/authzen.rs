@@ -1,6 +1,11 @@
 //! AuthZEN over HTTP with the durable record on: against a bare endpoint of the same framework that reads the same
 //! request and answers the same shape, against Cerbos without its audit log, and against ourselves without the record.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
+use chancery_authenticate::client::AgentKey;
+
 use crate::client::{Client, Wanted};
 use crate::load::{Outcome, Plan, post};
 use crate::process::Server;
@@ -8,7 +13,6 @@ use crate::product::{self, Filling, Place};
 use crate::row::{Bar, Row};
 use crate::scale::{ROUNDS, Scale, median};
 use crate::{Fallible, peers, text, usage};
-use chancery_authenticate::client::AgentKey;
 
 const AGENTS: usize = 1_000;
 const PATH: &str = "/access/v1/evaluation";
@@ -43,6 +47,7 @@ pub fn rows(scale: &Scale) -> Fallible<Vec<Row>> {
     for (connections, count) in CASES {
         rows.extend(case(&ours, &floor, cerbos.as_ref(), connections, scale.of(count))?);
     }
+    rows.push(price_of_the_record(&ours, folder.path(), &filling, scale)?);
     let memory = Row::new("authzen/memory after the load", usage::resident(ours.server.pid())?, "MiB");
     let floor = usage::resident(floor.server.pid())?;
     rows.push(memory.beside("bare axum endpoint", floor));
@@ -52,12 +57,36 @@ pub fn rows(scale: &Scale) -> Fallible<Vec<Row>> {
 fn ours(place: &Place, keys: &[AgentKey]) -> Fallible<Subject> {
     let server = place.start()?;
     crate::gateway::pin(place, &keys[0])?;
-    let resource = format!("http://{}{}", place.address, "/access/v1");
-    let wanted = Wanted { agent: "agent-2", resource: &resource, bearer: true };
-    let token = Client::authenticate(&keys[product::ENFORCER], place.address, &wanted)?.bearer();
-    let headers = [("Authorization", token.as_str())];
-    let requests = (0..AGENTS).map(|number| post(PATH, place.address, &headers, &question(number))).collect();
+    let requests = questions(place.address, &keys[product::ENFORCER])?;
     Ok(Subject { server, requests, expect: "\"decision\":true" })
+}
+
+/// Throughput with the record on beside throughput with the record off, with many in flight.
+fn price_of_the_record(ours: &Subject, folder: &Path, filling: &Filling<'_>, scale: &Scale) -> Fallible<Row> {
+    let (connections, count) = (256, scale.of(60_000));
+    let place = folder.join("unrecorded");
+    Place::fill(&place, filling)?;
+    let server = Server::unrecorded(&place)?;
+    let requests = questions(server.address, &filling.keys[product::ENFORCER])?;
+    let off = Subject { server, requests, expect: "\"decision\":true" };
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        without.push(off.run(connections, count)?.rate);
+        with.push(ours.run(connections, count)?.rate);
+    }
+    let row =
+        Row::new(format!("authzen/requests, the price of the record/{connections} connections"), median(with), "1/s");
+    Ok(row.beside("the same rooms without the record", median(without)).bar(Bar::RatioAtLeast(0.85)))
+}
+
+/// Questions about every agent, asked by the enforcer with a bearer token.
+fn questions(address: SocketAddr, key: &AgentKey) -> Fallible<Vec<Vec<u8>>> {
+    let agent = format!("agent-{}", product::ENFORCER);
+    let resource = format!("http://{address}/access/v1");
+    let token =
+        Client::authenticate(key, address, &Wanted { agent: &agent, resource: &resource, bearer: true })?.bearer();
+    let headers = [("Authorization", token.as_str())];
+    Ok((0..AGENTS).map(|number| post(PATH, address, &headers, &question(number))).collect())
 }
 
 fn floor() -> Fallible<Subject> {
@@ -66,7 +95,7 @@ fn floor() -> Fallible<Subject> {
     Ok(Subject { server, requests, expect: "\"decision\":true" })
 }
 
-fn peer(folder: &std::path::Path) -> Option<Subject> {
+fn peer(folder: &Path) -> Option<Subject> {
     let server = match peers::cerbos(AGENTS, folder) {
         Ok(server) => server,
         Err(why) => {
@@ -92,7 +121,13 @@ fn check(number: usize) -> String {
     )
 }
 
-fn case(ours: &Subject, floor: &Subject, cerbos: Option<&Subject>, connections: usize, count: usize) -> Fallible<Vec<Row>> {
+fn case(
+    ours: &Subject,
+    floor: &Subject,
+    cerbos: Option<&Subject>,
+    connections: usize,
+    count: usize,
+) -> Fallible<Vec<Row>> {
     let (mut a, mut b, mut c) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         b.push(floor.run(connections, count)?);
@@ -103,12 +138,15 @@ fn case(ours: &Subject, floor: &Subject, cerbos: Option<&Subject>, connections: 
     }
     let of = |all: &[Outcome], figure: fn(&Outcome) -> f64| median(all.iter().map(figure));
     let named = |what: &str| format!("authzen/{what}/{connections} connections");
-    let cpu = Row::new(named("processor a request"), of(&a, |o| o.cpu), "us").beside("bare axum endpoint", of(&b, |o| o.cpu));
+    let cpu =
+        Row::new(named("processor a request"), of(&a, |o| o.cpu), "us").beside("bare axum endpoint", of(&b, |o| o.cpu));
     let wait = Row::new(named("p50"), of(&a, |o| o.p50), "us").beside("bare axum endpoint", of(&b, |o| o.p50));
+    let slow = Row::new(named("p99"), of(&a, |o| o.p99), "us").beside("bare axum endpoint", of(&b, |o| o.p99));
     let rate = Row::new(named("requests"), of(&a, |o| o.rate), "1/s").beside("bare axum endpoint", of(&b, |o| o.rate));
-    let mut rows = vec![cpu.bar(if connections == 16 { Bar::RatioAtMost(2.5) } else { Bar::None }), wait, rate];
+    let mut rows = vec![cpu.bar(if connections == 16 { Bar::RatioAtMost(2.5) } else { Bar::None }), wait, slow, rate];
     if cerbos.is_some() {
-        let rate = Row::new(named("requests, peer"), of(&a, |o| o.rate), "1/s").beside("Cerbos 0.55, audit off", of(&c, |o| o.rate));
+        let rate = Row::new(named("requests, peer"), of(&a, |o| o.rate), "1/s")
+            .beside("Cerbos 0.55, audit off", of(&c, |o| o.rate));
         rows.push(rate.bar(if connections == 16 { Bar::RatioAtLeast(10.0) } else { Bar::None }));
         let cpu = Row::new(named("processor a request, peer"), of(&a, |o| o.cpu), "us");
         rows.push(cpu.beside("Cerbos 0.55, audit off", of(&c, |o| o.cpu)));

@@ -1,6 +1,9 @@
 //! What cannot be undercut: the same request read and answered by the same web framework, and nothing else done.
 //! Each floor runs in a process of its own, so that its processor time can be told apart.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,23 +13,32 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::{Fallible, text};
+use crate::{Fallible, text, unrecorded};
 
-/// Serves a floor until it is ended from outside.
-pub fn serve(name: &str) -> Fallible {
-    let router = match name {
-        "authzen" => Router::new().route("/access/v1/evaluation", post(evaluate)),
-        "mcp" => Router::new().route("/mcp", post(echo)),
-        other => return Err(format!("no floor `{other}`")),
-    };
+const ANY: &str = "127.0.0.1:0";
+
+/// Serves a floor until it is ended from outside. `place` is the filled directory and the address of the one floor
+/// that is our own.
+pub fn serve(name: &str, place: Option<(&Path, SocketAddr)>) -> Fallible {
     let runtime = tokio::runtime::Runtime::new().map_err(text)?;
-    runtime.block_on(listen(router)).map_err(text)
+    runtime.block_on(async {
+        let (router, address) = match (name, place) {
+            ("authzen", _) => (Router::new().route("/access/v1/evaluation", post(evaluate)), ANY.to_owned()),
+            ("mcp", _) => (Router::new().route("/mcp", post(echo)), ANY.to_owned()),
+            ("unrecorded", Some((folder, address))) => {
+                (unrecorded::router(folder, &format!("http://{address}")).await?, address.to_string())
+            }
+            (other, _) => return Err(format!("no floor `{other}`")),
+        };
+        listen(router, &address).await.map_err(text)
+    })
 }
 
-async fn listen(router: Router) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+async fn listen(router: Router, address: &str) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::bind(address).await?;
     println!("{}", listener.local_addr()?);
-    axum::serve(axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true))), router).await
+    let at_once = axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true)));
+    axum::serve(at_once, router).await
 }
 
 #[derive(Deserialize)]
@@ -112,7 +124,7 @@ fn about() -> Value {
 }
 
 /// The one tool: an amount, a customer and a note.
-fn tool() -> Value {
+pub fn tool() -> Value {
     json!({
         "name": "echo",
         "description": "Says what it was told",

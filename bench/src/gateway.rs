@@ -115,15 +115,16 @@ fn case(ours: &Server, caller: &Caller<'_>, echo: &Server, nginx: Option<&Server
     let named = |what: &str| format!("gateway/{what}/{}/{} connections", case.kind, case.connections);
     let added = of(&a, |o| o.p50) - of(&direct, |o| o.p50);
     let (cpu, rate) = (of(&a, |o| o.cpu), of(&a, |o| o.rate));
-    let mut rows = vec![
-        Row::new(named("processor a call"), cpu, "us")
-            .beside("the upstream itself", of(&direct, |o| o.cpu))
-            .bar(if case.connections == 16 { Bar::AtMost(100.0) } else { Bar::None }),
-        Row::new(named("added p50"), added, "us")
-            .beside("one disk sync", case.sync)
-            .bar(if case.connections == 1 { Bar::AddedAtMost(250.0) } else { Bar::None }),
-        Row::new(named("calls"), rate, "1/s").beside("direct", of(&direct, |o| o.rate)),
-    ];
+    let mut rows =
+        vec![
+            Row::new(named("processor a call"), cpu, "us")
+                .beside("the upstream itself", of(&direct, |o| o.cpu))
+                .bar(if case.connections == 16 { Bar::AtMost(100.0) } else { Bar::None }),
+            Row::new(named("added p50"), added, "us")
+                .beside("one disk sync", case.sync)
+                .bar(if case.connections == 1 { Bar::AddedAtMost(250.0) } else { Bar::None }),
+            Row::new(named("calls"), rate, "1/s").beside("direct", of(&direct, |o| o.rate)),
+        ];
     if nginx.is_some() {
         rows.push(Row::new(named("processor a call, nginx"), cpu, "us").beside("nginx hop", of(&hop, |o| o.cpu)));
         let its = of(&hop, |o| o.p50) - of(&direct, |o| o.p50);

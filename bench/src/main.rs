@@ -6,17 +6,27 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and starts servers; that is its work")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to the terminal")]
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 mod append;
+mod authzen;
+mod client;
+mod decision;
 mod floors;
+mod gateway;
 mod load;
 mod peers;
+mod policies;
 mod process;
+mod product;
 mod row;
 mod scale;
+mod start;
+mod unrecorded;
 mod usage;
 mod verify;
 mod world;
@@ -51,6 +61,12 @@ struct Arguments {
     /// Serve one of the floors (used by the harness itself).
     #[arg(long, hide = true)]
     floor: Option<String>,
+    /// The directory of a floor that needs one.
+    #[arg(long, hide = true, requires = "listen")]
+    folder: Option<PathBuf>,
+    /// Where that floor listens.
+    #[arg(long, hide = true, requires = "folder")]
+    listen: Option<SocketAddr>,
 }
 
 /// One group of rows.
@@ -59,12 +75,20 @@ struct Group {
     rows: fn(&scale::Scale) -> Fallible<Vec<row::Row>>,
 }
 
-const GROUPS: &[Group] = &[Group { name: "append", rows: append::rows }, Group { name: "verify", rows: verify::rows }];
+const GROUPS: &[Group] = &[
+    Group { name: "decision", rows: decision::rows },
+    Group { name: "authzen", rows: authzen::rows },
+    Group { name: "gateway", rows: gateway::rows },
+    Group { name: "append", rows: append::rows },
+    Group { name: "verify", rows: verify::rows },
+    Group { name: "start", rows: start::rows },
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(floor) = &arguments.floor {
-        return ended(floors::serve(floor));
+        let place = arguments.folder.as_deref().zip(arguments.listen);
+        return ended(floors::serve(floor, place));
     }
     ended(measure(&arguments))
 }

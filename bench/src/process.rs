@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,14 @@ impl Server {
         let address = line.trim().parse().map_err(|_| format!("floor {name} did not start: {line}"))?;
         let pids = vec![child.id()];
         Ok(Self { child, address, ready_after: since.elapsed(), pids })
+    }
+
+    /// Starts our own endpoint without a record on a filled directory.
+    pub fn unrecorded(folder: &Path) -> Fallible<Self> {
+        let address = free_address()?;
+        let mut command = Command::new(std::env::current_exe().map_err(text)?);
+        command.args(["--floor", "unrecorded", "--listen", &address.to_string(), "--folder"]).arg(folder);
+        Self::start(command.stdout(Stdio::null()), address, Duration::from_secs(60), accepts)
     }
 
     /// Starts a program and waits until `ready` says so, `limit` at the most.

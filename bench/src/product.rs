@@ -12,7 +12,7 @@ use chancery_model::{Agent, AgentId, AgentKind, AgentState, BearerUse, Draft, Gr
 use chancery_store::{Store, agents, grants};
 
 use crate::process::{self, Server};
-use crate::{Fallible, load, text, world};
+use crate::{Fallible, load, policies, text, world};
 
 /// Rows written in one commit while the directory is filled.
 const CHUNK: usize = 1_000;
@@ -20,32 +20,6 @@ const CHUNK: usize = 1_000;
 pub const ENFORCER: usize = 2;
 /// How long a start may take before it counts as failed.
 const START: Duration = Duration::from_secs(120);
-
-/// Connecting, one template for grants with conditions, and two bans that concern every call.
-const POLICIES: &str = r#"
-@id("connect")
-permit (principal is Agent, action == Action::"mcp/connect", resource is Server);
-
-@id("use-small")
-permit (
-  principal == ?principal,
-  action in [Action::"billing/echo", Action::"tools/list"],
-  resource == ?resource
-)
-when
-{
-  action == Action::"tools/list" ||
-  (context.args.amount <= 200 && context.session.age_seconds < 3600)
-};
-
-@id("ceiling")
-forbid (principal, action == Action::"billing/echo", resource)
-when { context.args.amount > 1000 };
-
-@id("long-sessions")
-forbid (principal, action == Action::"billing/echo", resource)
-when { context.session.age_seconds > 28800 };
-"#;
 
 /// What the directory is filled with.
 pub struct Filling<'a> {
@@ -75,7 +49,7 @@ impl Place {
     pub fn fill(folder: &Path, filling: &Filling<'_>) -> Fallible<Self> {
         let place = Self { folder: folder.to_owned(), address: process::free_address()? };
         fs::create_dir_all(folder.join("policies")).map_err(text)?;
-        fs::write(folder.join("policies/bench.cedar"), POLICIES).map_err(text)?;
+        fs::write(folder.join("policies/bench.cedar"), policies::file()).map_err(text)?;
         fs::write(folder.join("chancery.toml"), place.configuration(filling.upstream)).map_err(text)?;
         world::runtime()?.block_on(async {
             let store = world::store(&folder.join("data")).await?;
@@ -128,7 +102,8 @@ fn ready(address: SocketAddr) -> bool {
 async fn rows(store: &Store, filling: &Filling<'_>) -> Fallible {
     let numbers: Vec<usize> = (0..filling.agents).collect();
     for chunk in numbers.chunks(CHUNK) {
-        let pairs: Vec<(Agent, Grant)> = chunk.iter().map(|number| pair(*number, filling)).collect::<Fallible<_>>()?;
+        let pairs: Vec<(Agent, Grant)> =
+            chunk.iter().map(|number| pair(*number, filling.keys)).collect::<Fallible<_>>()?;
         let draft = Draft { kind: Kind::Change, at: world::clock().now(), ..Draft::default() };
         let change = store.write(draft, |tx| {
             Box::pin(async move {
@@ -144,9 +119,10 @@ async fn rows(store: &Store, filling: &Filling<'_>) -> Fallible {
     Ok(())
 }
 
-fn pair(number: usize, filling: &Filling<'_>) -> Fallible<(Agent, Grant)> {
+/// An agent and its grant; the first ones have the keys.
+pub fn pair(number: usize, keys: &[AgentKey]) -> Fallible<(Agent, Grant)> {
     let (now, random) = (world::clock().now(), world::random()?);
-    let key = filling.keys.get(number);
+    let key = keys.get(number);
     let agent = Agent {
         id: AgentId::new(now, &*random),
         name: format!("agent-{number}"),

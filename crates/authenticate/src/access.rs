@@ -106,12 +106,7 @@ pub(crate) struct Access {
 
 impl Access {
     /// Verifies a token of ours.
-    pub(crate) fn verify(
-        token: &str,
-        keys: &TokenKeys,
-        issuer: &str,
-        directory: &Directory,
-    ) -> Result<Self, Reason> {
+    pub(crate) fn verify(token: &str, keys: &TokenKeys, issuer: &str, directory: &Directory) -> Result<Self, Reason> {
         let bad = |e: crate::jose::JoseError| Reason::token(e.to_string());
         let jws = Compact::parse(token).map_err(bad)?;
         let header = jws.header().map_err(bad)?;

@@ -91,9 +91,9 @@ impl Authenticator {
     }
 
     fn possession(&self, facts: &RequestFacts<'_>, digest: &[u8; 32], jkt: &[u8; 32]) -> Result<(), Reason> {
-        let proof = facts.dpop.ok_or_else(|| {
-            Reason::new(problem::BAD_PROOF, "invalid_dpop_proof", "the request has no `DPoP` header")
-        })?;
+        let proof = facts
+            .dpop
+            .ok_or_else(|| Reason::new(problem::BAD_PROOF, "invalid_dpop_proof", "the request has no `DPoP` header"))?;
         let asked = Asked { method: facts.method, url: facts.url, token: Some(digest) };
         let proof = self.dpop.check(proof, asked)?;
         if proof.key.thumbprint() != jkt {

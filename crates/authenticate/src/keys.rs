@@ -52,12 +52,7 @@ impl LogKey {
     }
 
     /// The key of this data directory, made at the first call.
-    pub async fn load(
-        store: &Store,
-        vault: &Vault,
-        clock: &dyn Clock,
-        random: &dyn Random,
-    ) -> Result<Self, KeysError> {
+    pub async fn load(store: &Store, vault: &Vault, clock: &dyn Clock, random: &dyn Random) -> Result<Self, KeysError> {
         let stored = chancery_store::keys::of_purpose(store, LOG).await?;
         if let Some(key) = stored.iter().find(|key| key.retired_at.is_none()) {
             return Ok(Self(PrivateKey::ed25519(&vault.unseal(place(&key.id), &key.sealed)?)?));
@@ -129,12 +124,8 @@ fn sealed(vault: &Vault, key: &PrivateKey, purpose: &str, now: Timestamp) -> Res
 }
 
 async fn keep(store: &Store, key: SealedKey, retires: Option<String>) -> Result<(), KeysError> {
-    let change = Change {
-        noun: "key".into(),
-        id: key.id.clone(),
-        verb: "create".into(),
-        after: Some(key.public.clone()),
-    };
+    let change =
+        Change { noun: "key".into(), id: key.id.clone(), verb: "create".into(), after: Some(key.public.clone()) };
     let who = Who { human: Some("system".into()), ..Who::default() };
     let draft = Draft { kind: Kind::Change, at: key.created_at, who, change: Some(change), ..Draft::default() };
     let write = store.write(draft, move |tx| {

@@ -88,7 +88,10 @@ mod tests {
             assert_eq!(nonces.dies(&nonce, now), Some(Timestamp::from_seconds(150)), "at {second}");
         }
         assert_eq!(nonces.dies(&nonce, Timestamp::from_seconds(150)), None);
-        assert_eq!(nonces.dies(&nonce, Timestamp::from_seconds(89)), Some(Timestamp::from_seconds(150)).filter(|_| false));
+        assert_eq!(
+            nonces.dies(&nonce, Timestamp::from_seconds(89)),
+            Some(Timestamp::from_seconds(150)).filter(|_| false)
+        );
     }
 
     #[test]

@@ -55,18 +55,14 @@ impl Authenticator {
         let ended = Session { state: SessionState::Ended, ends_at: session.ends_at.min(now), ..session };
         let who = Who { human: Some(actor.to_owned()), ..Who::default() };
         let draft = draft(now, who, &ended, "end");
-        let write = self.store.write(draft, move |tx| {
-            Box::pin(async move { chancery_store::sessions::update(tx, &ended).await })
-        });
+        let write = self
+            .store
+            .write(draft, move |tx| Box::pin(async move { chancery_store::sessions::update(tx, &ended).await }));
         Ok(write.await?.durable)
     }
 
     /// Opens a session of this agent.
-    pub(crate) async fn open_session(
-        &self,
-        slot: &AgentSlot,
-        instance: Option<&str>,
-    ) -> Result<Session, SessionError> {
+    pub(crate) async fn open_session(&self, slot: &AgentSlot, instance: Option<&str>) -> Result<Session, SessionError> {
         let (agent, now, limits) = (slot.agent(), self.clock.now(), &self.config.sessions);
         self.refuse_too_many(slot, &agent, now)?;
         let session = Session {
@@ -82,9 +78,9 @@ impl Authenticator {
         };
         let draft = draft(now, who(&agent, instance), &session, "open");
         let stored = session.clone();
-        let write = self.store.write(draft, move |tx| {
-            Box::pin(async move { chancery_store::sessions::insert(tx, &stored).await })
-        });
+        let write = self
+            .store
+            .write(draft, move |tx| Box::pin(async move { chancery_store::sessions::insert(tx, &stored).await }));
         write.await?;
         Ok(session)
     }

@@ -145,9 +145,7 @@ impl Authenticator {
             None => self.open_session(slot, form.instance).await,
         };
         session.map_err(|e| match e {
-            SessionError::Store(e) => {
-                OauthError::new(problem::STORE_FAILED, "temporarily_unavailable", e.to_string())
-            }
+            SessionError::Store(e) => OauthError::new(problem::STORE_FAILED, "temporarily_unavailable", e.to_string()),
             SessionError::TooMany { .. } => {
                 OauthError::new(problem::TOO_BUSY, "temporarily_unavailable", e.to_string())
             }

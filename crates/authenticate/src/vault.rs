@@ -44,7 +44,9 @@ pub enum VaultError {
     #[error("sealed under key version {0}, which the key file does not have: restore the key file it was sealed with")]
     Version(u32),
     /// Damaged, moved from another row, or sealed under another key.
-    #[error("a sealed value of `{table}` does not open: it was damaged, moved from another row, or the key file is another one")]
+    #[error(
+        "a sealed value of `{table}` does not open: it was damaged, moved from another row, or the key file is another one"
+    )]
     Sealed {
         /// Which table.
         table: &'static str,
@@ -112,8 +114,7 @@ impl Vault {
         let key = self.keys.get(&version).ok_or(VaultError::Version(version))?;
         let nonce = sealed.get(4..PREFIX).and_then(|n| Nonce::try_assume_unique_for_key(n).ok()).ok_or_else(broken)?;
         let mut body = Zeroizing::new(sealed.get(PREFIX..).ok_or_else(broken)?.to_vec());
-        let length =
-            key.open_in_place(nonce, Aad::from(aad(place, version)), &mut body).map_err(|_| broken())?.len();
+        let length = key.open_in_place(nonce, Aad::from(aad(place, version)), &mut body).map_err(|_| broken())?.len();
         body.truncate(length);
         Ok(body)
     }

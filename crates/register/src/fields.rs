@@ -47,7 +47,8 @@ pub(crate) fn entity(field: &'static str, text: &str) -> Result<String, Register
 
 /// Characters that do not show, or make others show in another order.
 fn unseen(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn shown(text: &str) -> String {
@@ -79,7 +80,9 @@ mod tests {
         for good in [r#"Agent::"agt_1""#, r#"Acme::Tool::"crm/read""#] {
             assert!(entity("resource", good).is_ok(), "{good}");
         }
-        for bad in ["", "Agent", r#"Agent::"#, r#"Agent::"""#, r#"Agent::"a"b""#, r#"1A::"x""#, r#"::"x""#, r#"A::"x\""#] {
+        for bad in
+            ["", "Agent", r#"Agent::"#, r#"Agent::"""#, r#"Agent::"a"b""#, r#"1A::"x""#, r#"::"x""#, r#"A::"x\""#]
+        {
             assert!(entity("resource", bad).is_err(), "{bad}");
         }
     }

@@ -61,12 +61,16 @@ impl Registrar {
 
 /// What is to be found about one agent now.
 fn about(agent: &Agent, config: &Config, now: Timestamp) -> Vec<Finding> {
-    [bearer(agent, now), expiring(agent, config, now), never_enrolled(agent, config, now)].into_iter().flatten().collect()
+    [bearer(agent, now), expiring(agent, config, now), never_enrolled(agent, config, now)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Plain bearer tokens are accepted from this agent.
 pub(crate) fn bearer(agent: &Agent, now: Timestamp) -> Option<Finding> {
-    let evidence = format!("agent `{}` may use tokens without a proof of possession: whoever copies one can use it", agent.name);
+    let evidence =
+        format!("agent `{}` may use tokens without a proof of possession: whoever copies one can use it", agent.name);
     (agent.bearer == BearerUse::Allowed).then(|| found(BEARER, agent, Severity::Medium, evidence, "NHI4", now))
 }
 

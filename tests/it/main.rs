@@ -2,3 +2,4 @@
 #![cfg(test)]
 
 mod laws;
+mod promises;

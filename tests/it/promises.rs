@@ -1,5 +1,6 @@
 //! The promises, each with a negative control. `cargo xtask promises` runs them at one of two sizes.
 
+mod p1;
 mod p4;
 
 /// How large the tests of the promises are: what `test` has minutes for, or what takes hours.

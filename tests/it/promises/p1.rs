@@ -1,0 +1,102 @@
+//! P1: no allowed action without a prior durable record. What was seen outside (an acknowledgement, a request at an
+//! upstream) is a subset of what the verified log holds, however the process or the machine ended.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use chancery_it::{Seeded, WallClock};
+use chancery_model::{Entry, Header, Position};
+use chancery_store::{Config, Store, log};
+use chancery_tlog::leaf_hash;
+
+mod kills;
+mod power;
+mod subject;
+mod syscalls;
+
+/// What was seen outside: its name, and where the log is said to hold it, if that was said.
+type Seen = BTreeMap<String, Option<u64>>;
+
+/// What the log holds: name to sequence number.
+type Recorded = BTreeMap<String, u64>;
+
+/// What a log must hold for this promise, and how to find it there.
+struct Claim {
+    /// The name under which an entry is seen outside; none for entries that are not.
+    name: fn(&Entry) -> Option<String>,
+}
+
+/// Acknowledgements of `append-loop` carry the entry's detail.
+const ACKNOWLEDGED: Claim = Claim { name: |entry| entry.draft.detail.clone() };
+
+impl Claim {
+    /// Opens the store as the product does, verifies the whole log, and looks for everything that was seen.
+    /// Returns how many entries the log holds, or the first thing that is not as promised.
+    fn check(&self, dir: &Path, seen: &Seen) -> Result<usize, String> {
+        let recorded = block_on(self.recorded(dir))?;
+        for (name, seq) in seen {
+            match (recorded.get(name), seq) {
+                (None, _) => return Err(format!("`{name}` was seen, but is not in the log")),
+                (Some(found), Some(said)) if found != said => {
+                    return Err(format!("`{name}` was said to be entry {said}, but is entry {found}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(recorded.len())
+    }
+
+    async fn recorded(&self, dir: &Path) -> Result<Recorded, String> {
+        let config = Config { path: dir.to_owned() };
+        let opened = Store::open(&config, Arc::new(WallClock), Arc::new(Seeded::new(1))).await;
+        let store = opened.map_err(|e| e.to_string())?;
+        let recorded = self.walk(&store).await;
+        store.close().await;
+        recorded
+    }
+
+    async fn walk(&self, store: &Store) -> Result<Recorded, String> {
+        let mut recorded = Recorded::new();
+        let mut prev = [0; 32];
+        let mut next = 0;
+        let mut scan = log::forward(store, Position { writer: 0, seq: 0 });
+        while let Some(segment) = scan.next().await.map_err(|e| e.to_string())? {
+            for (position, bytes) in segment.entries() {
+                let header = Header::decode(bytes).map_err(|e| e.to_string())?;
+                if header.position != (Position { writer: 0, seq: next }) || position.seq != next || header.prev != prev
+                {
+                    return Err(format!("the chain is broken at entry {next}"));
+                }
+                let entry = Entry::decode(bytes).map_err(|e| e.to_string())?;
+                if let Some(name) = (self.name)(&entry) {
+                    recorded.insert(name, next);
+                }
+                prev = leaf_hash(bytes);
+                next += 1;
+            }
+        }
+        Ok(recorded)
+    }
+}
+
+/// Randomness that can be had again: prints its seed, takes it back from `CHANCERY_TEST_SEED`.
+#[expect(clippy::disallowed_methods, reason = "a test's parameter has no other way in")]
+fn seeded(what: &str) -> Seeded {
+    let given = std::env::var("CHANCERY_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("{what}: CHANCERY_TEST_SEED={seed}");
+    Seeded::new(seed)
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+fn a_false_claim_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(ACKNOWLEDGED.check(dir.path(), &Seen::new()), Ok(0));
+    let phantom = Seen::from([("never".to_owned(), None)]);
+    assert!(ACKNOWLEDGED.check(dir.path(), &phantom).unwrap_err().contains("`never`"));
+}

@@ -1,0 +1,131 @@
+//! What the gateway is told at start: the upstream servers and the limits.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything the gateway is configured with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `scheme://host[:port]` under which agents reach this server, without a trailing slash.
+    pub public_url: String,
+    /// The upstream servers by the name they have in paths and policies.
+    pub servers: BTreeMap<String, ServerConfig>,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// How long is waited.
+    pub timeouts: Timeouts,
+}
+
+/// One upstream server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// How it is reached.
+    pub transport: Transport,
+    /// The credential that is put into what is sent to it.
+    pub inject: Option<Inject>,
+    /// Names of arguments that stand in entries in clear.
+    pub record_fields: Vec<String>,
+    /// What becomes of its tools at first contact.
+    pub pin: PinMode,
+}
+
+/// How an upstream server is reached.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// MCP Streamable HTTP at this `http://` URL.
+    Http(String),
+    /// A child process that speaks MCP on its standard input and output.
+    Stdio(Command),
+}
+
+/// A child process. It comes from the configuration file only; nothing in an API leads here.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The program: a path, or a name looked up in the child's `PATH`.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its working directory.
+    pub cwd: Option<PathBuf>,
+    /// Its whole environment; nothing is inherited.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A credential that the agent never sees.
+#[derive(Clone, Debug)]
+pub struct Inject {
+    /// The header it is sent in; for a child process the environment variable.
+    pub name: String,
+    /// The value, in which `{secret}` stands for the secret.
+    pub value: String,
+    /// The name of the sealed secret.
+    pub secret: String,
+}
+
+/// What becomes of the tools of a server at first contact. Later ones wait for approval in both modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PinMode {
+    /// What it lists first is pinned.
+    #[default]
+    FirstUse,
+    /// Every tool waits for approval.
+    Manual,
+}
+
+/// Sizes in bytes, and counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A request body.
+    pub body: usize,
+    /// An upstream's answer, or one event of its stream.
+    pub answer: usize,
+    /// How much of a result is kept as a body of the outcome; the rest is cut off.
+    pub kept_result: usize,
+    /// Requests in progress, streams included.
+    pub concurrent: usize,
+    /// Requests in progress of one agent, streams included.
+    pub concurrent_per_agent: usize,
+    /// Open MCP sessions.
+    pub sessions: usize,
+    /// Open MCP sessions of one agent.
+    pub sessions_per_agent: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 1 << 20,
+            answer: 8 << 20,
+            kept_result: 64 << 10,
+            concurrent: 1_024,
+            concurrent_per_agent: 128,
+            sessions: 1_024,
+            sessions_per_agent: 64,
+        }
+    }
+}
+
+/// How long is waited.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a connection to an upstream.
+    pub connect: Duration,
+    /// For the whole of a request body.
+    pub body: Duration,
+    /// For the next byte of an upstream's answer.
+    pub idle: Duration,
+    /// Before an unused MCP session, or child process, is closed.
+    pub session: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            session: Duration::from_secs(30 * 60),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The methods that are let through, and what each is for the policies. Whatever is not here is denied.
+//!
+//! `tasks/*` is not here: a task's handle is the upstream's, which sees one credential for every agent, so that one
+//! agent could read another's task. It needs handles bound to agents first.
+
+use crate::message::Form;
+
+/// What a method does, as policies and entries see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Speaks with the server without touching anything of it.
+    Connect,
+    /// Lists tools; what the caller may not call is left out.
+    ListTools,
+    /// Calls a tool.
+    CallTool,
+    /// Lists resources or their templates.
+    ListResources,
+    /// Reads or watches one resource, named by `params.uri`.
+    ReadResource,
+    /// Lists prompts.
+    ListPrompts,
+    /// Gets one prompt, named by `params.name`.
+    GetPrompt,
+    /// Asks for completions of an argument.
+    Complete,
+}
+
+/// Which wires know a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wires {
+    /// 2025-11-25 and before: `initialize`, `Mcp-Session-Id`.
+    Sessions,
+    /// 2026-07-28: every request for itself.
+    Stateless,
+    Both,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) method: &'static str,
+    pub(crate) notification: bool,
+    pub(crate) wires: Wires,
+    pub(crate) act: Act,
+    /// The member of `params` that `Mcp-Name` repeats on the wire of 2026-07-28.
+    pub(crate) name: Option<&'static str>,
+}
+
+const fn request(method: &'static str, wires: Wires, act: Act) -> Rule {
+    Rule { method, notification: false, wires, act, name: None }
+}
+
+const fn named(method: &'static str, wires: Wires, act: Act, name: &'static str) -> Rule {
+    Rule { method, notification: false, wires, act, name: Some(name) }
+}
+
+const fn notification(method: &'static str, wires: Wires) -> Rule {
+    Rule { method, notification: true, wires, act: Act::Connect, name: None }
+}
+
+/// The table.
+pub(crate) const METHODS: &[Rule] = &[
+    named("tools/call", Wires::Both, Act::CallTool, "name"),
+    request("tools/list", Wires::Both, Act::ListTools),
+    request("initialize", Wires::Sessions, Act::Connect),
+    request("server/discover", Wires::Stateless, Act::Connect),
+    request("ping", Wires::Sessions, Act::Connect),
+    request("logging/setLevel", Wires::Sessions, Act::Connect),
+    request("subscriptions/listen", Wires::Stateless, Act::Connect),
+    request("resources/list", Wires::Both, Act::ListResources),
+    request("resources/templates/list", Wires::Both, Act::ListResources),
+    named("resources/read", Wires::Both, Act::ReadResource, "uri"),
+    named("resources/subscribe", Wires::Sessions, Act::ReadResource, "uri"),
+    named("resources/unsubscribe", Wires::Sessions, Act::ReadResource, "uri"),
+    request("prompts/list", Wires::Both, Act::ListPrompts),
+    named("prompts/get", Wires::Both, Act::GetPrompt, "name"),
+    request("completion/complete", Wires::Both, Act::Complete),
+    notification("notifications/initialized", Wires::Sessions),
+    notification("notifications/cancelled", Wires::Both),
+    notification("notifications/progress", Wires::Both),
+    notification("notifications/roots/list_changed", Wires::Sessions),
+];
+
+/// The client's answer to a request of the server, and the two bodiless requests, all of the wire with sessions.
+const RESPONSE: Rule = request("response", Wires::Sessions, Act::Connect);
+const LISTEN: Rule = request("GET", Wires::Sessions, Act::Connect);
+const END: Rule = request("DELETE", Wires::Sessions, Act::Connect);
+
+/// The rule for a message on a wire, if there is one.
+pub(crate) fn rule(form: &Form, method: &str, stateless: bool) -> Option<&'static Rule> {
+    let wire = if stateless { Wires::Stateless } else { Wires::Sessions };
+    let fits = |rule: &&'static Rule| rule.wires == Wires::Both || rule.wires == wire;
+    match form {
+        Form::Response(_) => Some(&RESPONSE).filter(fits),
+        Form::Listen => Some(&LISTEN).filter(fits),
+        Form::End => Some(&END).filter(fits),
+        Form::Request(_) | Form::Notification => {
+            let notification = matches!(form, Form::Notification);
+            METHODS.iter().find(|rule| rule.method == method && rule.notification == notification).filter(fits)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Id;
+
+    #[test]
+    fn a_method_belongs_to_its_wire() {
+        let form = Form::Request(Id::Number(1));
+        assert!(rule(&form, "initialize", false).is_some());
+        assert!(rule(&form, "initialize", true).is_none());
+        assert!(rule(&form, "server/discover", true).is_some());
+        assert!(rule(&form, "server/discover", false).is_none());
+        assert!(rule(&form, "tools/call", true).is_some() && rule(&form, "tools/call", false).is_some());
+        assert!(rule(&Form::Response(Id::Number(1)), "", true).is_none());
+    }
+
+    #[test]
+    fn a_request_is_not_smuggled_as_a_notification() {
+        assert!(rule(&Form::Notification, "tools/call", false).is_none());
+        assert!(rule(&Form::Request(Id::Number(1)), "notifications/initialized", false).is_none());
+    }
+
+    #[test]
+    fn no_method_stands_twice() {
+        for (i, rule) in METHODS.iter().enumerate() {
+            assert!(METHODS[i + 1..].iter().all(|other| other.method != rule.method), "{}", rule.method);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The upstream servers and what is common to both ways of reaching them.
+
+use std::sync::Arc;
+
+use chancery_model::ActResult;
+use chancery_model::problem::{self, Row};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::config::{Config, ServerConfig, Transport};
+use crate::refusal::{Refusal, rpc};
+
+pub(crate) mod http;
+pub(crate) mod stdio;
+
+/// One upstream server, ready to be reached.
+pub(crate) struct Upstream {
+    pub(crate) name: Arc<str>,
+    pub(crate) config: ServerConfig,
+    pub(crate) reach: Reach,
+}
+
+/// How it is reached.
+pub(crate) enum Reach {
+    Http(http::Http),
+    Stdio(stdio::Program),
+}
+
+impl Upstream {
+    pub(crate) fn new(name: &str, config: &ServerConfig, all: &Config) -> Result<Self, String> {
+        let name: Arc<str> = name.into();
+        let reach = match &config.transport {
+            Transport::Http(url) => Reach::Http(http::Http::new(url, all)?),
+            Transport::Stdio(command) => Reach::Stdio(stdio::Program::new(name.clone(), command.clone(), all)),
+        };
+        Ok(Self { name, config: config.clone(), reach })
+    }
+}
+
+/// Why an upstream did not answer, and what may have happened there.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) row: Row,
+    pub(crate) result: ActResult,
+    pub(crate) why: String,
+}
+
+impl Failure {
+    /// It was not reached: nothing happened.
+    pub(crate) fn not_sent(why: impl Into<String>) -> Self {
+        Self { row: problem::UPSTREAM_DOWN, result: ActResult::NotSent, why: why.into() }
+    }
+
+    /// It was reached, and whether it acted is not known.
+    pub(crate) fn unknown(why: impl Into<String>) -> Self {
+        Self { row: problem::UPSTREAM_DOWN, result: ActResult::Indeterminate, why: why.into() }
+    }
+
+    /// It answered, but not as MCP has it.
+    pub(crate) fn not_understood(why: impl Into<String>) -> Self {
+        Self { row: problem::UPSTREAM_BAD, result: ActResult::Indeterminate, why: why.into() }
+    }
+
+    pub(crate) fn refusal(&self) -> Refusal {
+        Refusal::new(self.row, rpc::INTERNAL, self.why.clone())
+    }
+}
+
+/// What can be told of a message from an upstream without reading its content.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Envelope<'m> {
+    #[serde(borrow, default)]
+    pub(crate) id: Option<&'m RawValue>,
+    #[serde(default)]
+    pub(crate) method: Option<String>,
+    #[serde(borrow, default)]
+    pub(crate) params: Option<&'m RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) result: Option<&'m RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) error: Option<&'m RawValue>,
+}
+
+/// The part of a result that says whether a tool succeeded.
+#[derive(Debug, Default, Deserialize)]
+struct Verdict {
+    #[serde(rename = "isError", default)]
+    is_error: bool,
+}
+
+impl<'m> Envelope<'m> {
+    pub(crate) fn read(bytes: &'m [u8]) -> Result<Self, Failure> {
+        serde_json::from_slice(bytes).map_err(|e| Failure::not_understood(format!("its message is not JSON-RPC: {e}")))
+    }
+
+    pub(crate) fn is_answer(&self) -> bool {
+        self.method.is_none() && (self.result.is_some() || self.error.is_some())
+    }
+
+    /// How the act ended, for an answer.
+    pub(crate) fn outcome(&self) -> (ActResult, Option<String>) {
+        if let Some(error) = self.error {
+            return (ActResult::Failed, Some(short(error.get())));
+        }
+        let verdict: Verdict = self.result.and_then(|r| serde_json::from_str(r.get()).ok()).unwrap_or_default();
+        if verdict.is_error { (ActResult::Failed, Some("isError".into())) } else { (ActResult::Succeeded, None) }
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(200).collect()
+}

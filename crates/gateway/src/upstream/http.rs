@@ -1,0 +1,125 @@
+//! Upstreams over Streamable HTTP: one pooled client each, no redirects, no cookies, no credentials of the agent.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_service::Service;
+
+use super::Failure;
+use crate::config::Config;
+
+/// One HTTP upstream.
+pub(crate) struct Http {
+    client: Client<HttpConnector<Guarded>, Full<Bytes>>,
+    uri: Uri,
+    /// How long is waited for the head of an answer, and for each further byte.
+    pub(crate) idle: Duration,
+}
+
+impl Http {
+    pub(crate) fn new(url: &str, config: &Config) -> Result<Self, String> {
+        let uri: Uri = url.parse().map_err(|e| format!("`{url}` is not a URL: {e}"))?;
+        let host = uri.host().filter(|_| uri.scheme_str() == Some("http"));
+        let Some(host) = host else { return Err(format!("`{url}` is not an http:// URL")) };
+        if host.trim_matches(['[', ']']).parse().is_ok_and(forbidden) {
+            return Err(format!("`{url}` is a link-local address, where clouds keep their metadata"));
+        }
+        let mut connector = HttpConnector::new_with_resolver(Guarded(GaiResolver::new()));
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(config.timeouts.connect));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build(connector);
+        Ok(Self { client, uri, idle: config.timeouts.idle })
+    }
+
+    /// Sends one request and waits for the head of the answer.
+    pub(crate) async fn send(&self, method: Method, headers: HeaderMap, body: Bytes) -> Result<Response<Incoming>, Failure> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        match tokio::time::timeout(self.idle, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(e)) if e.is_connect() => Err(Failure::not_sent(reason(&e))),
+            Ok(Err(e)) => Err(Failure::unknown(reason(&e))),
+            Err(_) => Err(Failure::unknown(format!("it did not answer within {} s", self.idle.as_secs()))),
+        }
+    }
+}
+
+/// An error with what caused it, for instance `connection refused`.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Link-local addresses: cloud metadata services answer there, upstreams do not.
+fn forbidden(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => forbidden(IpAddr::V4(v4)),
+            None => {
+                v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast() || v6.segments()[..2] == [0xfd00, 0xec2]
+            }
+        },
+    }
+}
+
+/// The system's resolver without forbidden addresses; what it gives is what is connected to.
+#[derive(Clone)]
+pub(crate) struct Guarded(GaiResolver);
+
+impl Service<Name> for Guarded {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolving = self.0.call(name);
+        Box::pin(async move {
+            let allowed: Vec<_> = resolving.await?.filter(|address| !forbidden(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(std::io::Error::other("the name has no address that may be reached"));
+            }
+            Ok(allowed.into_iter())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::forbidden;
+
+    #[test]
+    fn metadata_addresses_are_not_reached() {
+        for bad in ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fd00:ec2::254", "0.0.0.0", "::"] {
+            assert!(forbidden(bad.parse().unwrap()), "{bad}");
+        }
+        for good in ["127.0.0.1", "10.0.0.7", "::1", "203.0.113.9"] {
+            assert!(!forbidden(good.parse().unwrap()), "{good}");
+        }
+    }
+}

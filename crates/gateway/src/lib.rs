@@ -5,20 +5,41 @@
 //! [`chancery_record::Receipt`]; a byte of the agent's own token at an upstream; an upstream's credential at an
 //! agent; a tool called whose definition nobody approved; an error that lets something through.
 
+mod act;
+mod after;
 mod body;
 mod config;
+mod contact;
+mod decide;
+mod flight;
+mod forward;
+mod gateway;
+mod inject;
+mod intend;
+mod known;
 mod message;
 mod methods;
 mod names;
+mod pins;
+mod pump;
+mod read;
 mod refusal;
+mod relay;
 mod schema;
 mod scrub;
+mod sessions;
+mod slots;
 mod sse;
+mod tools;
 mod upstream;
 mod wire;
 
 pub use body::{Body, BoxError};
 pub use config::{Command, Config, Inject, Limits, PinMode, ServerConfig, Timeouts, Transport};
+pub use contact::Contact;
+pub use gateway::{Gateway, OpenError, Parts};
+pub use inject::Secrets;
+pub use tools::ApproveError;
 
 /// A lock whose holder panicked still guards sound data here: every change under it is complete or not begun.
 pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -34,7 +34,7 @@ pub(crate) struct Message {
 }
 
 impl Id {
-    fn read(value: &Value) -> Option<Self> {
+    pub(crate) fn read(value: &Value) -> Option<Self> {
         match value {
             Value::String(text) => Some(Self::Text(text.clone())),
             Value::Number(number) => number.as_i64().map(Self::Number),

@@ -22,6 +22,9 @@ pub(crate) mod rpc {
     pub(crate) const UNSUPPORTED_VERSION: i64 = -32_022;
 }
 
+/// Refusals of the gateway that a model can act on.
+const IN_BAND: [Row; 4] = [problem::NO_TOOL, problem::UPSTREAM_DOWN, problem::UPSTREAM_BAD, problem::NO_SECRET];
+
 /// One refusal.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -124,15 +127,16 @@ impl Refusal {
         response
     }
 
-    /// Policy and upstream refusals are for the model; protocol and authentication refusals are for its client.
+    /// What policies, tools and upstreams refuse is for the model; the rest is for its client.
     fn in_band(&self) -> bool {
-        matches!(self.rpc, rpc::DENIED | rpc::INTERNAL) && self.status != 401
+        self.row.code.starts_with("C2") || self.row.code.starts_with("C5") || IN_BAND.contains(&self.row)
     }
 
     fn text(&self, subject: &Subject, decision: Option<DecisionId>) -> String {
         let next = self.next.as_deref().unwrap_or(self.row.help);
-        let title = if subject.title.is_empty() { self.row.title } else { &subject.title };
-        let mut text = format!("denied: {title}\n  why: {}  [{}]\n  do:  ", self.why, self.row.code);
+        let denied = self.row.code.starts_with("C2") && !subject.title.is_empty();
+        let (verb, title) = if denied { ("denied", subject.title.as_str()) } else { ("refused", self.row.title) };
+        let mut text = format!("{verb}: {title}\n  why: {}  [{}]\n  do:  ", self.why, self.row.code);
         match decision {
             Some(id) => {
                 text.push_str(&next.replace("DECISION", &id.to_string()));

@@ -61,6 +61,17 @@ impl Failure {
         Self { row: problem::UPSTREAM_BAD, result: ActResult::Indeterminate, why: why.into() }
     }
 
+    /// It answered that it did not do it.
+    pub(crate) fn failed(why: impl Into<String>) -> Self {
+        Self { row: problem::UPSTREAM_BAD, result: ActResult::Failed, why: why.into() }
+    }
+
+    /// It does not know the session any more.
+    pub(crate) fn session_over() -> Self {
+        let why = "the upstream server has ended this session".to_owned();
+        Self { row: problem::NO_MCP_SESSION, result: ActResult::Failed, why }
+    }
+
     pub(crate) fn refusal(&self) -> Refusal {
         Refusal::new(self.row, rpc::INTERNAL, self.why.clone())
     }

@@ -1,0 +1,99 @@
+//! The life of a call.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, Request, Response};
+
+use crate::after::after;
+use crate::body::{Body, BoxError};
+use crate::decide::decide;
+use crate::flight::Flight;
+use crate::forward::{Parcel, forward};
+use crate::gateway::Gateway;
+use crate::intend::intend;
+use crate::known::{Known, not_recorded};
+use crate::refusal::Refusal;
+use crate::relay::Relay;
+use crate::upstream::Failure;
+use crate::{read, wire};
+
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Answers one request. Whatever goes wrong on the way is a refusal, and is recorded once it is known whose it is.
+pub(crate) async fn act<B>(gateway: &Arc<Gateway>, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let server = request.uri().path().strip_prefix("/mcp/").unwrap_or("").to_owned();
+    let mut known = Known::new(gateway, &server, request.method().as_str());
+    match path(gateway, &server, request, &mut known).await {
+        Ok(response) => response,
+        Err(refusal) => known.refuse(refusal).await,
+    }
+}
+
+/// The path of a request, in its order. There is no way to the upstream around a line of it.
+async fn path<B>(
+    gateway: &Arc<Gateway>,
+    server: &str,
+    request: Request<B>,
+    known: &mut Known,
+) -> Result<Response<Body>, Refusal>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    // Read: within limits, once, strictly. What is wrong with it is said after it is known to whom.
+    let slot = gateway.slots.take()?;
+    let (head, body) = request.into_parts();
+    let message = read::message(gateway, &head, body).await;
+
+    // Caller: a token for exactly this server, proof of its key, an agent and a session in force at this moment.
+    let caller = read::caller(gateway, &head)?;
+    known.caller(&caller);
+    let slot = gateway.slots.of(slot, &caller.agent.id)?;
+    let message = message?;
+    known.message(&message, &head.headers);
+
+    // Session: the headers say what the body says, and an MCP session is used by nobody but its agent.
+    let wire = wire::of(&head.headers, &message)?;
+    known.wire(wire);
+    let upstream = gateway.upstream(server)?;
+    let place = gateway.sessions.place(&caller, upstream, wire, &head.headers, &message)?;
+
+    // Intend: which act, on which pinned tool or resource, with which arguments.
+    let intent = intend(gateway, upstream, wire, &head.headers, &message, known).await?;
+
+    // Decide: only an allow brings a permit.
+    let (permit, decision) = decide(gateway, &caller, known.reason(), &intent)?;
+    known.decision(&decision);
+    let busy = place.session().map(|session| session.begin(&message)).transpose()?.flatten();
+
+    // Record: the intent is on the disk before anything happens.
+    let receipt = gateway.recorder.before(known.to_intent()).await.map_err(|e| not_recorded(&e))?;
+    let flight = Flight::new(gateway, &receipt, known, slot, busy);
+    let mut relay = Relay::new(gateway, upstream, &caller, known.reason(), &message);
+
+    // Inject: the upstream's credential, which the agent never sees.
+    let credential = match gateway.credentials.of(upstream).await {
+        Ok(credential) => credential,
+        Err(refusal) => return Ok(flight.not_sent(refusal).await),
+    };
+    let shared = match gateway.shared_child(upstream, &caller, &place, &credential) {
+        Ok(shared) => shared,
+        Err(refusal) => return Ok(flight.not_sent(refusal).await),
+    };
+    relay.scrubber = credential.scrubber.clone();
+
+    // Forward: exactly what was permitted and recorded.
+    let (form, last_event) = (message.form.clone(), head.headers.get(LAST_EVENT).cloned());
+    let params = intent.params();
+    let limit = gateway.config.limits.answer;
+    let parcel = Parcel { upstream, message, wire, place: &place, credential: &credential, params, last_event, limit, shared };
+    let answered: Result<_, Failure> = forward(permit, receipt, parcel).await;
+
+    // After: the outcome is recorded, and the answer goes back without what is not for the agent.
+    Ok(after(flight, relay, form, (upstream, &place), answered).await)
+}

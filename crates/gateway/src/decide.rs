@@ -1,0 +1,59 @@
+//! May it: the one place where the engine is asked.
+
+use std::sync::Arc;
+
+use chancery_authenticate::Caller;
+use chancery_authorize::{Acting, Permit, ServerAct, ToolCall, Verdict};
+use chancery_model::{Decision, problem};
+
+use crate::gateway::Gateway;
+use crate::intend::Intent;
+use crate::methods::Act;
+use crate::refusal::{Refusal, rpc};
+
+/// Asks whether this may be done. Whatever is not an allow is a refusal.
+pub(crate) fn decide(
+    gateway: &Arc<Gateway>,
+    caller: &Caller,
+    reason: Option<&str>,
+    intent: &Intent,
+) -> Result<(Permit, Decision), Refusal> {
+    let by = acting(gateway, caller, reason);
+    let now = gateway.clock.now();
+    let Verdict { decision, code, why, permit } = match &intent.tool {
+        Some(tool) => {
+            let (server, tool) = (&*intent.server, tool.tool.name.as_str());
+            let (args, args_digest) = (&intent.arguments, intent.digest);
+            gateway.engine.tool_call(&ToolCall { by, server, tool, args, args_digest }, now)
+        }
+        None => {
+            let (server, action) = (&*intent.server, action(intent));
+            let (resource, args_digest) = (intent.resource.as_deref(), intent.digest);
+            gateway.engine.server_act(&ServerAct { by, server, action, resource, args_digest }, now)
+        }
+    };
+    match permit {
+        Some(permit) => Ok((permit, decision)),
+        None => Err(Refusal::new(code.unwrap_or(problem::DENIED), rpc::DENIED, why).decision(decision)),
+    }
+}
+
+/// Who asks, as policies see it.
+pub(crate) fn acting<'a>(gateway: &Gateway, caller: &'a Caller, reason: Option<&'a str>) -> Acting<'a> {
+    let session_age = gateway.clock.now() - caller.session.opened_at;
+    Acting { agent: &caller.agent.name, human: caller.human.as_deref(), session_age, reason }
+}
+
+/// The action of the schema that an act is. Listing tools is open to whoever may connect: each tool is decided for
+/// itself, and left out of the list where it may not be called.
+fn action(intent: &Intent) -> &'static str {
+    match (intent.act, intent.method.as_str()) {
+        (Act::ReadResource, "resources/subscribe" | "resources/unsubscribe") => "resources/subscribe",
+        (Act::ReadResource, _) => "resources/read",
+        (Act::ListResources, _) => "resources/list",
+        (Act::ListPrompts, _) => "prompts/list",
+        (Act::GetPrompt, _) => "prompts/get",
+        (Act::Complete, _) => "completion/complete",
+        (Act::Connect | Act::ListTools | Act::CallTool, _) => "mcp/connect",
+    }
+}

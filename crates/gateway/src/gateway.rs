@@ -1,0 +1,222 @@
+//! The gateway: everything the path needs, opened once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chancery_authenticate::{Authenticator, Caller};
+use chancery_authorize::Engine;
+use chancery_model::{Changed, Clock, Random, Span, Timestamp, problem};
+use chancery_record::Recorder;
+use chancery_store::{Store, StoreError, servers, tools};
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response};
+use tokio_util::sync::CancellationToken;
+
+use crate::act::act;
+use crate::body::{Body, BoxError};
+use crate::config::{Config, Transport};
+use crate::contact::Contacts;
+use crate::inject::{Credential, Credentials, Secrets, header_name};
+use crate::known::Known;
+use crate::lock;
+use crate::pins::Pins;
+use crate::refusal::{Refusal, rpc};
+use crate::sessions::{Place, Sessions};
+use crate::slots::Slots;
+use crate::upstream::stdio::Child;
+use crate::upstream::{Reach, Upstream};
+
+/// What the gateway stands on.
+pub struct Parts {
+    /// Where pins and findings are written.
+    pub store: Store,
+    /// Who is calling.
+    pub authenticator: Arc<Authenticator>,
+    /// May it.
+    pub engine: Arc<Engine>,
+    /// The record.
+    pub recorder: Recorder,
+    /// Where upstream credentials are opened.
+    pub secrets: Arc<dyn Secrets>,
+    /// Called, and waited for, after tools were pinned or quarantined: it puts a policy set that knows them in force.
+    pub tools_changed: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// Why a gateway cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A server's configuration cannot be used.
+    #[error("servers.{server}: {why}")]
+    Config {
+        /// The server.
+        server: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// What is pinned cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Shared = HashMap<(Arc<str>, String), (Arc<Child>, Timestamp)>;
+
+/// The MCP data path. One for the life of the server; all methods take `&self`.
+pub struct Gateway {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) recorder: Recorder,
+    pub(crate) tools_changed: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) pins: Arc<Pins>,
+    pub(crate) sessions: Sessions,
+    pub(crate) slots: Slots,
+    pub(crate) credentials: Credentials,
+    pub(crate) contacts: Contacts,
+    upstreams: HashMap<String, Upstream>,
+    /// Child processes that serve requests without a session, by server and agent.
+    shared: Mutex<Shared>,
+    pub(crate) reflected: Mutex<std::collections::HashSet<Arc<str>>>,
+}
+
+impl Gateway {
+    /// Opens the gateway: reads what is pinned and asks to be told of changes. Nothing is sent to any upstream yet.
+    ///
+    /// # Errors
+    /// [`OpenError::Config`] for a URL or header that cannot be used, [`OpenError::Store`] if pins cannot be read.
+    pub async fn open(config: Config, parts: Parts) -> Result<Arc<Self>, OpenError> {
+        let mut upstreams = HashMap::new();
+        for (name, server) in &config.servers {
+            let wrong = |why| OpenError::Config { server: name.clone(), why };
+            if let (Transport::Http(_), Some(inject)) = (&server.transport, &server.inject) {
+                header_name(&inject.name).map_err(wrong)?;
+            }
+            upstreams.insert(name.clone(), Upstream::new(name, server, &config).map_err(wrong)?);
+        }
+        let pins = read_pins(&parts.store).await?;
+        let (clock, random) = (parts.clock, parts.random);
+        Ok(Arc::new(Self {
+            sessions: Sessions::new(clock.clone(), random.clone(), config.limits, config.timeouts),
+            slots: Slots::new(&config.limits),
+            credentials: Credentials::new(parts.secrets),
+            contacts: Contacts::default(),
+            config,
+            store: parts.store,
+            authenticator: parts.authenticator,
+            engine: parts.engine,
+            recorder: parts.recorder,
+            tools_changed: parts.tools_changed,
+            clock,
+            random,
+            pins,
+            upstreams,
+            shared: Mutex::default(),
+            reflected: Mutex::default(),
+        }))
+    }
+
+    /// Answers one request to `/mcp/{server}`: POST, GET or DELETE. Host and Origin were checked before.
+    pub async fn handle<B>(self: &Arc<Self>, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        match *request.method() {
+            Method::POST | Method::GET | Method::DELETE => act(self, request).await,
+            ref other => {
+                let why = format!("{other} is not a method of MCP");
+                let refusal = Refusal::new(problem::NO_METHOD, rpc::INVALID_REQUEST, why);
+                let refusal = refusal.header(http::header::ALLOW, "POST, GET, DELETE");
+                Known::new(self, "", "").refuse(refusal).await
+            }
+        }
+    }
+
+    /// Closes MCP sessions and child processes that were left unused; returns when `cancel` is.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(15));
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                _ = ticks.tick() => self.sweep(),
+            }
+        }
+    }
+
+    /// Forgets opened credentials: to be called after a secret was set or removed.
+    pub fn secrets_changed(&self) {
+        self.credentials.forget();
+    }
+
+    fn sweep(&self) {
+        self.sessions.sweep();
+        let idle = Span(i64::try_from(self.config.timeouts.session.as_micros()).unwrap_or(i64::MAX));
+        let now = self.clock.monotonic();
+        let mut old = Vec::new();
+        lock(&self.shared).retain(|_, (child, used)| {
+            let keep = now - *used < idle && !child.is_gone();
+            if !keep {
+                old.push(child.clone());
+            }
+            keep
+        });
+    }
+
+    /// The upstream of this name.
+    pub(crate) fn upstream(&self, name: &str) -> Result<&Upstream, Refusal> {
+        self.upstreams.get(name).ok_or_else(|| {
+            Refusal::new(problem::NO_SERVER, rpc::DENIED, format!("no server `{name}` is configured"))
+        })
+    }
+
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        self.upstreams.values()
+    }
+
+    /// The child process that this agent's requests without a session share.
+    pub(crate) fn shared_child(
+        &self,
+        upstream: &Upstream,
+        caller: &Caller,
+        place: &Place,
+        credential: &Credential,
+    ) -> Result<Option<Arc<Child>>, Refusal> {
+        let (Reach::Stdio(program), Place::Bare) = (&upstream.reach, place) else { return Ok(None) };
+        let key = (upstream.name.clone(), caller.agent.id.to_string());
+        let now = self.clock.monotonic();
+        let mut shared = lock(&self.shared);
+        if let Some((child, used)) = shared.get_mut(&key).filter(|(child, _)| !child.is_gone()) {
+            *used = now;
+            return Ok(Some(child.clone()));
+        }
+        let secret = credential.variable.as_ref().map(|(name, secret)| (name.as_str(), secret));
+        let child = program.start(secret, &credential.scrubber).map_err(|failure| failure.refusal())?;
+        shared.insert(key, (child.clone(), now));
+        Ok(Some(child))
+    }
+}
+
+async fn read_pins(store: &Store) -> Result<Arc<Pins>, StoreError> {
+    let pins = Arc::new(Pins::default());
+    let observer = pins.clone();
+    store.observe(Box::new(move |changed| {
+        if let Changed::Tool(tool) = changed {
+            observer.put(tool);
+        }
+    }));
+    for server in servers::all(store).await? {
+        pins.contacted(&server.name);
+    }
+    for tool in tools::all(store).await? {
+        pins.put(&Arc::new(tool));
+    }
+    Ok(pins)
+}

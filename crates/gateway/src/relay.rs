@@ -1,0 +1,156 @@
+//! What an upstream says, on its way to the agent: credentials are taken out, listings filtered, and requests of the
+//! server remembered, so that only they can be answered.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chancery_authenticate::Caller;
+use chancery_model::ActResult;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::gateway::Gateway;
+use crate::message::{Id, Message};
+use crate::scrub::Scrubber;
+use crate::sessions::McpSession;
+use crate::upstream::{Envelope, Failure, Upstream};
+
+/// What a server may ask its client (MCP 2025-11-25).
+const ASKS: [&str; 4] = ["ping", "sampling/createMessage", "elicitation/create", "roots/list"];
+
+/// One direction of one exchange.
+pub(crate) struct Relay {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) server: Arc<str>,
+    pub(crate) caller: Caller,
+    pub(crate) reason: Option<String>,
+    pub(crate) session: Option<Arc<McpSession>>,
+    pub(crate) scrubber: Arc<Scrubber>,
+    /// The request that is waited for, and its method.
+    pub(crate) own: Option<(Id, String)>,
+}
+
+/// A message that was looked at.
+pub(crate) enum Passed {
+    /// An answer, how the act it answers ended, and its result alone.
+    Answer { id: Id, bytes: Bytes, ended: ActResult, detail: Option<String>, result: Bytes },
+    /// A notification or a request of the server.
+    Note(Bytes),
+    /// It is not for the agent.
+    Dropped,
+}
+
+impl Relay {
+    pub(crate) fn new(
+        gateway: &Arc<Gateway>,
+        upstream: &Upstream,
+        caller: &Caller,
+        reason: Option<&str>,
+        message: &Message,
+    ) -> Self {
+        Self {
+            gateway: gateway.clone(),
+            server: upstream.name.clone(),
+            caller: caller.clone(),
+            reason: reason.map(str::to_owned),
+            session: None,
+            scrubber: Arc::default(),
+            own: message.id().map(|id| (id.clone(), message.method().to_owned())),
+        }
+    }
+
+    /// Takes credentials out of some bytes.
+    pub(crate) async fn clean(&self, bytes: Bytes) -> Bytes {
+        let (bytes, found) = self.scrubber.bytes(bytes);
+        if found {
+            self.gateway.reflects(&self.server).await;
+        }
+        bytes
+    }
+
+    /// Looks at one message.
+    pub(crate) async fn pass(&self, bytes: Bytes) -> Result<Passed, Failure> {
+        let bytes = self.clean(bytes).await;
+        let envelope = Envelope::read(&bytes)?;
+        if envelope.is_answer() {
+            return self.answer(&envelope, &bytes).await;
+        }
+        let Some(method) = &envelope.method else {
+            return Err(Failure::not_understood("it sent neither a request nor a notification nor an answer"));
+        };
+        let passes = match envelope.id {
+            None => method.starts_with("notifications/"),
+            Some(id) => self.asked(method, id),
+        };
+        if !passes {
+            tracing::warn!(server = %self.server, %method, "a message of an upstream was not passed on");
+        }
+        Ok(if passes { Passed::Note(bytes.clone()) } else { Passed::Dropped })
+    }
+
+    /// The server asks something: only within a session, only what MCP knows.
+    fn asked(&self, method: &str, id: &RawValue) -> bool {
+        let id = serde_json::from_str(id.get()).ok().as_ref().and_then(Id::read);
+        match (&self.session, id) {
+            (Some(session), Some(id)) if ASKS.contains(&method) => {
+                session.asks(id);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    async fn answer(&self, envelope: &Envelope<'_>, bytes: &Bytes) -> Result<Passed, Failure> {
+        let raw = envelope.id.map_or("null", RawValue::get);
+        let id: Option<Id> = serde_json::from_str(raw).ok().as_ref().and_then(Id::read);
+        let own = self.own.as_ref().filter(|(own, _)| id.as_ref().is_none_or(|id| id == own));
+        let (id, method) = match (own, id) {
+            // An error about a message the upstream could not read has no id.
+            (Some((own, method)), id) if id.is_some() || envelope.error.is_some() => (own.clone(), Some(method.as_str())),
+            (None, Some(id)) if self.session.is_some() => (id, None),
+            _ => return Err(Failure::not_understood("it answered a request that it was not sent")),
+        };
+        let (ended, detail) = envelope.outcome();
+        let result = envelope.result.or(envelope.error).map_or_else(Bytes::new, |raw| part(bytes, raw));
+        if let (Some("initialize"), Some(session), Some(result)) = (method, &self.session, envelope.result) {
+            agree(session, result);
+        }
+        // An answer on a session's own stream may be to any request: whatever lists tools is filtered.
+        let lists = method.is_none_or(|method| method == "tools/list");
+        let filtered = match envelope.result.filter(|_| lists) {
+            Some(result) => self.filtered(&id, result).await?,
+            None => None,
+        };
+        Ok(Passed::Answer { id, bytes: filtered.unwrap_or_else(|| bytes.clone()), ended, detail, result })
+    }
+
+    /// A listing with nothing in it but approved definitions of tools the caller may call. It is the caller's own:
+    /// no cache may give it to another.
+    async fn filtered(&self, id: &Id, result: &RawValue) -> Result<Option<Bytes>, Failure> {
+        let unreadable = |e: serde_json::Error| Failure::not_understood(format!("its listing is not readable: {e}"));
+        let mut result: Value = serde_json::from_str(result.get()).map_err(unreadable)?;
+        let Some(Value::Array(listed)) = result.get_mut("tools").map(Value::take) else { return Ok(None) };
+        let upstream = self.gateway.upstream(&self.server).map_err(|refusal| Failure::not_understood(refusal.why))?;
+        let reviewed = self.gateway.review(upstream, &listed).await;
+        reviewed.map_err(|e| Failure::failed(format!("its listing could not be compared with what is pinned: {e}")))?;
+        result["tools"] = self.gateway.shown(upstream, &self.caller, self.reason.as_deref(), &listed).into();
+        if result.get("cacheScope").is_some() {
+            result["cacheScope"] = "private".into();
+        }
+        let message = json!({ "jsonrpc": "2.0", "id": id.to_value(), "result": result });
+        Ok(Some(message.to_string().into()))
+    }
+}
+
+/// The bytes of a part of a message, without a copy.
+fn part(bytes: &Bytes, raw: &RawValue) -> Bytes {
+    bytes.slice_ref(raw.get().as_bytes())
+}
+
+fn agree(session: &McpSession, result: &RawValue) {
+    let version = serde_json::from_str::<Value>(result.get()).ok();
+    if let Some(version) = version.as_ref().and_then(|result| result["protocolVersion"].as_str()) {
+        // A session is initialized once: what was agreed first stays.
+        let _ = session.version.set(version.to_owned());
+    }
+}

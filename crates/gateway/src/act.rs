@@ -91,7 +91,8 @@ where
     let (form, last_event) = (message.form.clone(), head.headers.get(LAST_EVENT).cloned());
     let params = intent.params();
     let limit = gateway.config.limits.answer;
-    let parcel = Parcel { upstream, message, wire, place: &place, credential: &credential, params, last_event, limit, shared };
+    let parcel =
+        Parcel { upstream, message, wire, place: &place, credential: &credential, params, last_event, limit, shared };
     let answered: Result<_, Failure> = forward(permit, receipt, parcel).await;
 
     // After: the outcome is recorded, and the answer goes back without what is not for the agent.

@@ -59,9 +59,7 @@ where
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) =
-        tokio::time::timeout(idle, body.frame()).await.map_err(|_| BodyError::TimedOut(idle))?
-    {
+    while let Some(frame) = tokio::time::timeout(idle, body.frame()).await.map_err(|_| BodyError::TimedOut(idle))? {
         let frame = frame.map_err(|e| BodyError::Broken(e.into()))?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > limit {

@@ -116,9 +116,10 @@ impl Own<'_> {
     /// With a session first, which most servers know; without one if that is refused.
     async fn list(&self) -> Result<Vec<Value>, Failure> {
         match self.with_session().await {
-            Err(failure) if failure.result != ActResult::NotSent => {
-                self.without_session().await.map_err(|second| if second.result == ActResult::NotSent { failure } else { second })
-            }
+            Err(failure) if failure.result != ActResult::NotSent => self
+                .without_session()
+                .await
+                .map_err(|second| if second.result == ActResult::NotSent { failure } else { second }),
             listed => listed,
         }
     }
@@ -139,7 +140,8 @@ impl Own<'_> {
                 Place::In(session)
             }
         };
-        let version = result["protocolVersion"].as_str().and_then(|v| wire::SESSIONS.into_iter().find(|known| *known == v));
+        let version =
+            result["protocolVersion"].as_str().and_then(|v| wire::SESSIONS.into_iter().find(|known| *known == v));
         let wire = Wire::Sessions(version);
         let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
         self.send(initialized, wire, &place, None).await?;
@@ -191,11 +193,18 @@ impl Own<'_> {
     ) -> Result<Answered, Failure> {
         let limit = self.gateway.config.limits.answer;
         let (upstream, credential) = (self.upstream, self.credential);
-        let parcel = Parcel { upstream, message, wire, place, credential, params: &[], last_event: None, limit, shared };
+        let parcel =
+            Parcel { upstream, message, wire, place, credential, params: &[], last_event: None, limit, shared };
         forward_own(&self.receipt, parcel).await
     }
 
-    async fn send(&self, message: Value, wire: Wire, place: &Place, child: Option<Arc<Child>>) -> Result<Answered, Failure> {
+    async fn send(
+        &self,
+        message: Value,
+        wire: Wire,
+        place: &Place,
+        child: Option<Arc<Child>>,
+    ) -> Result<Answered, Failure> {
         let message = Message::read(message.to_string().as_bytes()).map_err(|e| Failure::not_sent(e.why))?;
         self.forward(message, wire, place, child).await
     }
@@ -252,7 +261,8 @@ fn client() -> Value {
 }
 
 fn initialize() -> Value {
-    let params = json!({ "protocolVersion": wire::SESSIONS[0], "capabilities": capabilities(), "clientInfo": client() });
+    let params =
+        json!({ "protocolVersion": wire::SESSIONS[0], "capabilities": capabilities(), "clientInfo": client() });
     json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params })
 }
 

@@ -98,7 +98,8 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let ended = self.unheard;
-        let detail = (ended == ActResult::Indeterminate).then(|| "no answer was seen before the connection ended".to_owned());
+        let detail =
+            (ended == ActResult::Indeterminate).then(|| "no answer was seen before the connection ended".to_owned());
         let Some(outcome) = self.finish(ended, detail, None) else { return };
         let (gateway, position) = (self.gateway.clone(), self.position);
         // Without a runtime the process is ending: the next start reports the intent as indeterminate.

@@ -180,7 +180,9 @@ fn refuse_status(status: StatusCode, parcel: &Parcel<'_>) -> Result<(), Failure>
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
             Err(Failure::failed(format!("it answered {status}: it did not accept the credential it was sent")))
         }
-        status if status.is_redirection() => Err(Failure::failed(format!("it answered {status}: redirects are not followed"))),
+        status if status.is_redirection() => {
+            Err(Failure::failed(format!("it answered {status}: redirects are not followed")))
+        }
         StatusCode::NOT_FOUND if parcel.place.session().is_some() => Err(Failure::session_over()),
         _ => Ok(()),
     }

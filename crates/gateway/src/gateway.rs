@@ -172,9 +172,9 @@ impl Gateway {
 
     /// The upstream of this name.
     pub(crate) fn upstream(&self, name: &str) -> Result<&Upstream, Refusal> {
-        self.upstreams.get(name).ok_or_else(|| {
-            Refusal::new(problem::NO_SERVER, rpc::DENIED, format!("no server `{name}` is configured"))
-        })
+        self.upstreams
+            .get(name)
+            .ok_or_else(|| Refusal::new(problem::NO_SERVER, rpc::DENIED, format!("no server `{name}` is configured")))
     }
 
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Upstream> {

@@ -77,7 +77,9 @@ impl Credentials {
                 header.set_sensitive(true);
                 Ok(Credential { header: Some((name, header)), variable: None, scrubber })
             }
-            Transport::Stdio(_) => Ok(Credential { header: None, variable: Some((inject.name.clone(), value)), scrubber }),
+            Transport::Stdio(_) => {
+                Ok(Credential { header: None, variable: Some((inject.name.clone(), value)), scrubber })
+            }
         }
     }
 }
@@ -85,7 +87,15 @@ impl Credentials {
 /// Headers that belong to the protocol or the connection cannot carry a credential.
 pub(crate) fn header_name(name: &str) -> Result<HeaderName, String> {
     const TAKEN: [&str; 9] = [
-        "host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "accept", "chancery-intent",
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "accept",
+        "chancery-intent",
     ];
     let parsed: HeaderName = name.parse().map_err(|_| format!("`{name}` is not a header"))?;
     if TAKEN.contains(&parsed.as_str()) || parsed.as_str().starts_with("mcp-") {

@@ -102,7 +102,9 @@ fn completed(message: &Message) -> Result<String, Refusal> {
         Some("ref/resource") => member("uri"),
         _ => None,
     };
-    named.map(str::to_owned).ok_or_else(|| Refusal::invalid_params("`params.ref` names neither a prompt nor a resource"))
+    named
+        .map(str::to_owned)
+        .ok_or_else(|| Refusal::invalid_params("`params.ref` names neither a prompt nor a resource"))
 }
 
 async fn call(
@@ -129,10 +131,8 @@ async fn call(
     intent.tool = Some(tool.clone());
     if !tool.is_pinned() {
         let why = "its definition is new or changed since it was approved";
-        return Err(Refusal::new(problem::QUARANTINED, rpc::DENIED, why).next(format!(
-            "a human may look at it and approve it: chancery tool approve {} {name}",
-            upstream.name
-        )));
+        return Err(Refusal::new(problem::QUARANTINED, rpc::DENIED, why)
+            .next(format!("a human may look at it and approve it: chancery tool approve {} {name}", upstream.name)));
     }
     fits(&tool, &intent.arguments)
 }

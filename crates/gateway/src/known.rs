@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use chancery_authenticate::Caller;
-use chancery_model::{
-    Authority, Body as KeptBody, Decision, Draft, Kind, Outcome, What, Who, Why, problem,
-};
+use chancery_model::{Authority, Body as KeptBody, Decision, Draft, Kind, Outcome, What, Who, Why, problem};
 use http::{HeaderMap, Response};
 use serde_json::Value;
 
@@ -159,7 +157,8 @@ fn trace_id(parent: &str) -> Option<&str> {
     let mut parts = parent.split('-');
     let (version, trace) = (parts.next()?, parts.next()?);
     let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let sound = version.len() == 2 && trace.len() == 32 && hex(version) && hex(trace) && trace.bytes().any(|b| b != b'0');
+    let sound =
+        version.len() == 2 && trace.len() == 32 && hex(version) && hex(trace) && trace.bytes().any(|b| b != b'0');
     sound.then_some(trace)
 }
 
@@ -171,7 +170,13 @@ mod tests {
     fn a_trace_id_is_taken_from_its_parent() {
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(trace_id(parent), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
-        for bad in ["", "00", "00-0-0-0", "00-00000000000000000000000000000000-1-01", "00-4BF92F3577B34DA6A3CE929D0E0E4736-1-1"] {
+        for bad in [
+            "",
+            "00",
+            "00-0-0-0",
+            "00-00000000000000000000000000000000-1-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-1-1",
+        ] {
             assert_eq!(trace_id(bad), None, "{bad}");
         }
     }

@@ -136,7 +136,8 @@ impl Seen<'_> {
 
     fn quarantine(&self, objection: Option<&str>, review: &mut Review) {
         review.tools.push(self.tool(ToolState::Quarantined));
-        let why = objection.map_or_else(|| "it was not there when the server was pinned".into(), |o| format!("its name: {o}"));
+        let why = objection
+            .map_or_else(|| "it was not there when the server was pinned".into(), |o| format!("its name: {o}"));
         review.findings.push(self.finding("tool-new", Severity::Medium, format!("the tool waits for approval: {why}")));
     }
 
@@ -150,7 +151,11 @@ impl Seen<'_> {
         let seen = (!back).then(|| (self.digest, self.text.clone()));
         review.tools.push(Tool { state: ToolState::Quarantined, seen, since: self.now, ..known.clone() });
         let what = if twice { "is listed twice" } else { "has another definition than the approved one" };
-        review.findings.push(self.finding("tool-changed", Severity::High, format!("the tool {what}; it is not callable")));
+        review.findings.push(self.finding(
+            "tool-changed",
+            Severity::High,
+            format!("the tool {what}; it is not callable"),
+        ));
     }
 
     fn finding(&self, rule: &str, severity: Severity, evidence: String) -> Finding {

@@ -86,7 +86,8 @@ impl Pump {
                 bytes
             }
         };
-        let data = String::from_utf8(bytes.to_vec()).map_err(|_| Failure::not_understood("its message is not UTF-8"))?;
+        let data =
+            String::from_utf8(bytes.to_vec()).map_err(|_| Failure::not_understood("its message is not UTF-8"))?;
         let event = Event { data: Some(data), others };
         Ok(Some(self.relay.clean(event.to_bytes()).await))
     }

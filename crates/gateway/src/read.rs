@@ -29,7 +29,9 @@ where
     }
     let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     if !kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json") {
-        return Err(Refusal::malformed("Content-Type is not application/json").status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        return Err(
+            Refusal::malformed("Content-Type is not application/json").status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        );
     }
     if head.headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Refusal::malformed("compressed bodies are not read").status(StatusCode::UNSUPPORTED_MEDIA_TYPE));

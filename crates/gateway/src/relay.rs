@@ -106,7 +106,9 @@ impl Relay {
         let own = self.own.as_ref().filter(|(own, _)| id.as_ref().is_none_or(|id| id == own));
         let (id, method) = match (own, id) {
             // An error about a message the upstream could not read has no id.
-            (Some((own, method)), id) if id.is_some() || envelope.error.is_some() => (own.clone(), Some(method.as_str())),
+            (Some((own, method)), id) if id.is_some() || envelope.error.is_some() => {
+                (own.clone(), Some(method.as_str()))
+            }
             (None, Some(id)) if self.session.is_some() => (id, None),
             _ => return Err(Failure::not_understood("it answered a request that it was not sent")),
         };

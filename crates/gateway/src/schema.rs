@@ -33,7 +33,12 @@ fn value(schema: &Value, given: &Value, path: &mut String, depth: usize) -> Resu
     }
 }
 
-fn object(schema: &Map<String, Value>, given: &Map<String, Value>, path: &mut String, depth: usize) -> Result<(), String> {
+fn object(
+    schema: &Map<String, Value>,
+    given: &Map<String, Value>,
+    path: &mut String,
+    depth: usize,
+) -> Result<(), String> {
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     for name in required {
         if !given.contains_key(name) {
@@ -41,7 +46,8 @@ fn object(schema: &Map<String, Value>, given: &Map<String, Value>, path: &mut St
         }
     }
     let properties = schema.get("properties").and_then(Value::as_object);
-    let closed = schema.get("additionalProperties") == Some(&Value::Bool(false)) && !schema.contains_key("patternProperties");
+    let closed =
+        schema.get("additionalProperties") == Some(&Value::Bool(false)) && !schema.contains_key("patternProperties");
     for (name, member) in given {
         match properties.and_then(|p| p.get(name)) {
             Some(property) => within(path, name, |path| value(property, member, path, depth + 1))?,

@@ -36,7 +36,9 @@ impl Scrubber {
     /// The bytes without the secrets, and whether there were any. Clean bytes are not copied.
     pub(crate) fn bytes(&self, bytes: Bytes) -> (Bytes, bool) {
         match &self.finder {
-            Some(finder) if finder.is_match(&bytes[..]) => (finder.replace_all_bytes(&bytes, &self.marks()).into(), true),
+            Some(finder) if finder.is_match(&bytes[..]) => {
+                (finder.replace_all_bytes(&bytes, &self.marks()).into(), true)
+            }
             _ => (bytes, false),
         }
     }
@@ -135,7 +137,9 @@ mod tests {
             assert!(scrubbed(&format!("before {form} after")).contains(REMOVED), "{form}");
         }
         for prefix in ["", "u", "us", "Bearer ", "user:"] {
-            for form in [STANDARD.encode(format!("{prefix}{SECRET}zz")), URL_SAFE_NO_PAD.encode(format!("{prefix}{SECRET}"))] {
+            for form in
+                [STANDARD.encode(format!("{prefix}{SECRET}zz")), URL_SAFE_NO_PAD.encode(format!("{prefix}{SECRET}"))]
+            {
                 let out = scrubbed(&form);
                 assert!(out.contains(REMOVED), "{prefix}: {form}");
                 // What is left decodes to nothing of the secret but its outermost two bytes.

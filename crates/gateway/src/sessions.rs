@@ -122,7 +122,11 @@ impl Sessions {
             session.agent == caller.agent.id && session.within == caller.session.id && session.server == upstream.name
         };
         let Some(session) = found.filter(own) else {
-            return Err(Refusal::new(problem::NO_MCP_SESSION, rpc::DENIED, "the id names no session of this agent here"));
+            return Err(Refusal::new(
+                problem::NO_MCP_SESSION,
+                rpc::DENIED,
+                "the id names no session of this agent here",
+            ));
         };
         if let Link::Stdio(child) = &session.link
             && child.is_gone()
@@ -143,7 +147,8 @@ impl Sessions {
             return Ok(());
         }
         let why = format!("{own} MCP sessions of this agent are open, {} of all", open.len());
-        Err(Refusal::new(problem::TOO_BUSY, rpc::DENIED, why).next("end a session with DELETE, or wait until it is idle"))
+        Err(Refusal::new(problem::TOO_BUSY, rpc::DENIED, why)
+            .next("end a session with DELETE, or wait until it is idle"))
     }
 
     /// Opens a session that the upstream has opened.

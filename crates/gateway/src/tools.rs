@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chancery_authenticate::Caller;
-use chancery_model::{Change, Draft, Finding, Kind, Server, Severity, Tool, ToolState, Who};
+use chancery_model::{Change, Draft, Finding, Kind, Server, Severity, Timestamp, Tool, ToolState, Who};
 use chancery_store::{StoreError, findings, servers, tools};
 use serde_json::{Value, json};
 
@@ -53,16 +53,7 @@ impl Gateway {
             .map_err(|objection| ApproveError::Name { tool: known.tool.qualified(), objection })?;
         let draft = change(actor, "tool", &approved.qualified(), "approve", Some(state_of(&approved)), now);
         let written = approved.clone();
-        let write = move |tx: &mut chancery_store::Tx| -> chancery_store::BoxFuture<'_, Result<(), StoreError>> {
-            Box::pin(async move {
-                tools::put(tx, &written).await?;
-                for rule in ["tool-new", "tool-changed"] {
-                    findings::close(tx, rule, &written.qualified(), now).await?;
-                }
-                Ok(())
-            })
-        };
-        self.store.write(draft, write).await?;
+        self.store.write(draft, move |tx| Box::pin(release(tx, written, now))).await?;
         (self.tools_changed)().await;
         Ok(approved)
     }
@@ -89,7 +80,13 @@ impl Gateway {
     }
 
     /// The approved definitions among a listing that this caller may call.
-    pub(crate) fn shown(&self, upstream: &Upstream, caller: &Caller, reason: Option<&str>, listed: &[Value]) -> Vec<Value> {
+    pub(crate) fn shown(
+        &self,
+        upstream: &Upstream,
+        caller: &Caller,
+        reason: Option<&str>,
+        listed: &[Value],
+    ) -> Vec<Value> {
         let now = self.clock.now();
         let mut shown = Vec::new();
         for known in self.pins.approved(&upstream.name, listed) {
@@ -116,13 +113,19 @@ impl Gateway {
             closed_at: None,
         };
         let draft = change("gateway", "finding", &format!("credential-reflected {server}"), "open", None, now);
-        let write = move |tx: &mut chancery_store::Tx| -> chancery_store::BoxFuture<'_, Result<(), StoreError>> {
-            Box::pin(async move { findings::open(tx, &finding).await })
-        };
-        if let Err(error) = self.store.write(draft, write).await {
+        let written = self.store.write(draft, move |tx| Box::pin(async move { findings::open(tx, &finding).await }));
+        if let Err(error) = written.await {
             tracing::error!(%server, %error, "a finding could not be written");
         }
     }
+}
+
+async fn release(tx: &mut chancery_store::Tx, tool: Tool, now: Timestamp) -> Result<(), StoreError> {
+    tools::put(tx, &tool).await?;
+    for rule in ["tool-new", "tool-changed"] {
+        findings::close(tx, rule, &tool.qualified(), now).await?;
+    }
+    Ok(())
 }
 
 async fn put(tx: &mut chancery_store::Tx, server: Server, review: Review) -> Result<(), StoreError> {
@@ -145,8 +148,9 @@ fn state_of(tool: &Tool) -> Value {
     state
 }
 
-fn change(actor: &str, noun: &str, id: &str, verb: &str, after: Option<Value>, at: chancery_model::Timestamp) -> Draft {
-    let who = Who { human: (actor != "gateway").then(|| actor.to_owned()), name: Some(actor.to_owned()), ..Who::default() };
+fn change(actor: &str, noun: &str, id: &str, verb: &str, after: Option<Value>, at: Timestamp) -> Draft {
+    let who =
+        Who { human: (actor != "gateway").then(|| actor.to_owned()), name: Some(actor.to_owned()), ..Who::default() };
     let after = after.map(|value| value.to_string());
     let change = Change { noun: noun.to_owned(), id: id.to_owned(), verb: verb.to_owned(), after };
     Draft { kind: Kind::Change, at, who, change: Some(change), ..Draft::default() }

@@ -205,9 +205,7 @@ fn same(header: &str, value: &Value) -> bool {
         all(whole) && all(fraction)
     };
     match value {
-        Value::Number(number) => {
-            decimal(header) && number.as_f64().is_some_and(|n| header.parse() == Ok(n))
-        }
+        Value::Number(number) => decimal(header) && number.as_f64().is_some_and(|n| header.parse() == Ok(n)),
         _ => text_of(value).as_deref() == Some(header),
     }
 }

@@ -86,8 +86,13 @@ impl Program {
     }
 
     /// Starts a child; a secret is one more variable of its environment.
-    pub(crate) fn start(&self, secret: Option<(&str, &Secret)>, scrubber: &Arc<Scrubber>) -> Result<Arc<Child>, Failure> {
-        let failed = |e: std::io::Error| Failure::not_sent(format!("`{}` cannot be started: {e}", self.command.program));
+    pub(crate) fn start(
+        &self,
+        secret: Option<(&str, &Secret)>,
+        scrubber: &Arc<Scrubber>,
+    ) -> Result<Arc<Child>, Failure> {
+        let failed =
+            |e: std::io::Error| Failure::not_sent(format!("`{}` cannot be started: {e}", self.command.program));
         let mut process = self.spawn(secret).map_err(failed)?;
         let pipes = (process.stdin.take(), process.stdout.take(), process.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
@@ -157,11 +162,6 @@ impl Child {
     /// Has it ended?
     pub(crate) fn is_gone(&self) -> bool {
         self.desk.gone.is_cancelled()
-    }
-
-    /// Resolves when it has ended.
-    pub(crate) async fn gone(&self) {
-        self.desk.gone.cancelled().await;
     }
 
     /// Sends a request and gives where its answer will come.

@@ -3,3 +3,4 @@
 
 mod laws;
 mod promises;
+mod wycheproof;

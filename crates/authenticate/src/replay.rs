@@ -66,7 +66,7 @@ impl Replay {
         if in_shard >= self.capacity / 2 || self.held.load(Ordering::Relaxed) >= self.capacity {
             return Err(Replayed::Full);
         }
-        shard.entry(dies.0.div_euclid(self.slot)).or_default().insert(name);
+        shard.entry((dies.0 - 1).div_euclid(self.slot)).or_default().insert(name);
         self.held.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -90,8 +90,8 @@ impl Replay {
 
     fn forget(&self, shard: &mut Shard, now: Timestamp) {
         let current = now.0.div_euclid(self.slot);
-        // What dies in a slot before the current one is gone for good, even if the clock should step back.
-        self.forgotten.fetch_max(current.saturating_mul(self.slot).saturating_sub(1), Ordering::AcqRel);
+        // What died up to the start of the current slot is gone for good, even if the clock should step back.
+        self.forgotten.fetch_max(current.saturating_mul(self.slot), Ordering::AcqRel);
         while let Some(oldest) = shard.first_entry().filter(|slot| *slot.key() < current) {
             self.held.fetch_sub(oldest.remove().len(), Ordering::Relaxed);
         }
@@ -124,8 +124,9 @@ mod tests {
         for second in 0..70 {
             assert_eq!(replay.take(&KEY, "a", at(70), at(second)), Err(Replayed::Before), "at {second}");
         }
-        assert_eq!(replay.take(&[8; 32], "a", at(70), at(5)), Err(Replayed::Forgotten), "time went on to 69");
-        assert_eq!(replay.take(&[8; 32], "a", at(140), at(69)), Ok(()), "another key, another identifier");
+        assert_eq!(replay.take(&[8; 32], "a", at(70), at(69)), Ok(()), "under another key it is another identifier");
+        assert_eq!(replay.take(&KEY, "a", at(70), at(70)), Err(Replayed::Forgotten), "dead, and forgotten");
+        assert_eq!(replay.len(), 1, "the other key's shard was not visited since");
     }
 
     #[test]

@@ -9,8 +9,8 @@ pub const EMPTY_ROOT: Hash = [
     0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
-/// Entries up to this many bytes are hashed in one call from the stack.
-const SHORT: usize = 2048;
+/// Inputs up to this many bytes are hashed in one call from the stack; most entries and bodies are shorter than the first.
+const SHORT: [usize; 2] = [512, 2048];
 
 /// SHA-256.
 pub fn sha256(bytes: &[u8]) -> Hash {
@@ -37,13 +37,21 @@ pub fn salted_hash(salt: &[u8; 32], content: &[u8]) -> Hash {
 
 /// SHA-256(prefix || rest). A copy into one buffer costs less than a hash in three calls.
 fn prefixed(prefix: &[u8], rest: &[u8]) -> Hash {
-    let length = prefix.len() + rest.len();
-    if length <= SHORT {
-        let mut whole = [0; SHORT];
-        whole[..prefix.len()].copy_from_slice(prefix);
-        whole[prefix.len()..length].copy_from_slice(rest);
-        return sha256(&whole[..length]);
+    match prefix.len() + rest.len() {
+        length if length <= SHORT[0] => joined::<{ SHORT[0] }>(prefix, rest, length),
+        length if length <= SHORT[1] => joined::<{ SHORT[1] }>(prefix, rest, length),
+        _ => in_parts(prefix, rest),
     }
+}
+
+fn joined<const N: usize>(prefix: &[u8], rest: &[u8], length: usize) -> Hash {
+    let mut whole = [0; N];
+    whole[..prefix.len()].copy_from_slice(prefix);
+    whole[prefix.len()..length].copy_from_slice(rest);
+    sha256(&whole[..length])
+}
+
+fn in_parts(prefix: &[u8], rest: &[u8]) -> Hash {
     let mut context = Context::new(&SHA256);
     context.update(prefix);
     context.update(rest);
@@ -62,7 +70,8 @@ mod tests {
 
     #[test]
     fn long_and_short_inputs_hash_alike() {
-        for length in [0, 1, SHORT - 33, SHORT - 32, SHORT - 1, SHORT, SHORT + 1, 65_535] {
+        let around = |short: usize| [short - 33, short - 32, short - 31, short - 1, short, short + 1];
+        for length in [0, 1, 65_535].into_iter().chain(SHORT.into_iter().flat_map(around)) {
             let content = vec![0x5a; length];
             assert_eq!(leaf_hash(&content), sha256(&[&[0][..], &content].concat()), "leaf of {length} bytes");
             assert_eq!(salted_hash(&[7; 32], &content), sha256(&[&[7; 32][..], &content].concat()));

@@ -6,14 +6,14 @@ use chancery_tlog::bundle::{BLOCK, END, padding, read_header};
 
 use crate::{Detected, Failure};
 
-pub(crate) struct Archive<R> {
-    input: R,
+pub(crate) struct Archive<'r> {
+    input: &'r mut dyn Read,
     /// Whether headers, padding and what stands behind the end are checked.
     strict: bool,
 }
 
-impl<R: Read> Archive<R> {
-    pub(crate) fn new(input: R, strict: bool) -> Self {
+impl<'r> Archive<'r> {
+    pub(crate) fn new(input: &'r mut dyn Read, strict: bool) -> Self {
         Self { input, strict }
     }
 
@@ -27,7 +27,7 @@ impl<R: Read> Archive<R> {
             return Err(wrong("the archive", "next member", &format!("`{path}`"), &format!("`{found}`")));
         }
         // Memory grows with what is really there, not with what the header claims.
-        let read = self.input.by_ref().take(length).read_to_end(content).map_err(Failure::Io)?;
+        let read = (&mut *self.input).take(length).read_to_end(content).map_err(Failure::Io)?;
         if read as u64 != length {
             return Err(truncated(path));
         }

@@ -97,6 +97,6 @@ impl From<Detected> for Failure {
 }
 
 /// Verifies `bundle`. Large reads are made of it: it need not be buffered.
-pub fn verify(bundle: impl Read, options: &Options) -> Result<Report, Failure> {
-    pass::run(bundle, options)
+pub fn verify(mut bundle: impl Read, options: &Options) -> Result<Report, Failure> {
+    pass::run(&mut bundle, options)
 }

@@ -10,6 +10,8 @@ use chancery_verify::{Failure, Options, Report, verify};
 const USAGE: u8 = 2;
 const DETECTED: u8 = 7;
 const UNREADABLE: u8 = 1;
+/// Bytes read at once where less is wanted.
+const BUFFER: usize = 8 << 10;
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
@@ -26,7 +28,8 @@ fn run(args: &Args) -> Result<Report, Failure> {
     let checkpoint = checkpoint.transpose().map_err(Failure::Io)?;
     let bundle = File::open(&args.bundle).map_err(|e| Failure::Io(named(&args.bundle, e)))?;
     let options = Options { checkpoint, key: args.key.clone(), without: None };
-    verify(io::BufReader::with_capacity(1 << 20, bundle), &options)
+    // Contents are larger than this buffer and go past it: they are copied once, into a cache that is warm.
+    verify(io::BufReader::with_capacity(BUFFER, bundle), &options)
 }
 
 fn report(args: &Args, outcome: Result<Report, Failure>) -> ExitCode {

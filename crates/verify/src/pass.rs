@@ -46,7 +46,7 @@ pub struct Since {
 }
 
 /// Runs every check.
-pub(crate) fn run(bundle: impl Read, options: &Options) -> Result<Report, Failure> {
+pub(crate) fn run(bundle: &mut dyn Read, options: &Options) -> Result<Report, Failure> {
     let mut archive = Archive::new(bundle, options.without != Some(Check::Archive));
     let head = Head::read(&mut archive, options)?;
     let mut pass = Pass::new(&head, options);
@@ -70,7 +70,7 @@ struct Head {
 }
 
 impl Head {
-    fn read(archive: &mut Archive<impl Read>, options: &Options) -> Result<Self, Failure> {
+    fn read(archive: &mut Archive<'_>, options: &Options) -> Result<Self, Failure> {
         let [mut about, mut vkey, mut note] = [const { Vec::new() }; 3];
         archive.member(MANIFEST, &mut about)?;
         archive.member(KEY, &mut vkey)?;
@@ -175,13 +175,7 @@ impl<'a> Pass<'a> {
         self.options.without != Some(check)
     }
 
-    fn entries(
-        &mut self,
-        archive: &mut Archive<impl Read>,
-        member: Member,
-        index: u64,
-        width: u16,
-    ) -> Result<(), Failure> {
+    fn entries(&mut self, archive: &mut Archive<'_>, member: Member, index: u64, width: u16) -> Result<(), Failure> {
         let mut group = std::mem::take(&mut self.group);
         archive.member(&member.to_string(), &mut group)?;
         self.owed.clear();
@@ -265,7 +259,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The bodies of the group: each that is there must match; those that are not must have been erased.
-    fn bodies(&mut self, archive: &mut Archive<impl Read>, member: Member) -> Result<(), Failure> {
+    fn bodies(&mut self, archive: &mut Archive<'_>, member: Member) -> Result<(), Failure> {
         let mut bodies = std::mem::take(&mut self.beside);
         archive.member(&member.to_string(), &mut bodies)?;
         let mut rest = bodies.as_slice();
@@ -320,7 +314,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A stored tile must be the one that the entries lead to.
-    fn tile(&mut self, archive: &mut Archive<impl Read>, tile: Tile) -> Result<(), Failure> {
+    fn tile(&mut self, archive: &mut Archive<'_>, tile: Tile) -> Result<(), Failure> {
         archive.member(&tile.to_string(), &mut self.beside)?;
         let ours = self.tree.take_tile(tile).unwrap_or_default();
         if self.checks(Check::Tiles) && *ours != self.beside {

@@ -2,9 +2,13 @@
 
 use std::io::{self, Write};
 
-use chancery_model::{Authority, Change, Commitment, Draft, Kind, Outcome, Position, Timestamp, What, Who, Why};
+use chancery_model::{
+    Authority, Change, Clock, Commitment, Draft, Kind, Outcome, Position, Span, Timestamp, What, Who, Why,
+};
 use chancery_tlog::bundle::Builder;
 use chancery_tlog::{Checkpoint, Hash, Signer, Tree, leaf_hash, salted_hash, sha256};
+
+use crate::{Options, verify};
 
 /// A log that looks like that of a gateway: intents with arguments and outcomes with results in turn.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +19,24 @@ pub struct Sample {
     pub writers: u32,
     /// Every how-manieth entry is an erasure of an earlier body; 0 for none.
     pub erase_every: u64,
+}
+
+/// How long the verification of a sample took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// Entries verified.
+    pub entries: u64,
+    /// Bytes of the bundle.
+    pub bytes: u64,
+    /// Time the one pass took, on one core.
+    pub took: Span,
+}
+
+impl Measured {
+    /// Entries verified in a second.
+    pub fn entries_per_second(&self) -> u64 {
+        self.entries * 1_000_000 / u64::try_from(self.took.0.max(1)).unwrap_or(1)
+    }
 }
 
 /// One entry with its body.
@@ -42,6 +64,17 @@ impl Sample {
         })?;
         out.write_all(&builder.finish(&checkpoint).map_err(io::Error::other)?)?;
         Ok(checkpoint)
+    }
+
+    /// Makes the bundle in memory (about 500 bytes an entry) and measures its verification with every check on.
+    pub fn measure(&self, signer: &Signer, clock: &dyn Clock) -> io::Result<Measured> {
+        let mut bundle = Vec::new();
+        self.write(signer, &mut bundle)?;
+        let options = Options { checkpoint: Some(self.checkpoint_at(self.entries / 2, signer)?), ..Options::default() };
+        let start = clock.monotonic();
+        let report = verify(bundle.as_slice(), &options).map_err(io::Error::other)?;
+        let took = clock.monotonic() - start;
+        Ok(Measured { entries: report.entries, bytes: bundle.len() as u64, took })
     }
 
     /// The signed checkpoint at an earlier size.
@@ -149,7 +182,6 @@ fn erasure(i: u64, erased: Position) -> Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Options, verify};
 
     #[test]
     fn a_sample_verifies() {

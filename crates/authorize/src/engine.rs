@@ -17,10 +17,9 @@ use crate::snapshot::Snapshot;
 use crate::verdict::{Permit, Verdict};
 
 mod directory;
-mod query;
+pub(crate) mod query;
 
 use directory::Agents;
-pub(crate) use query::Refusal;
 
 /// Answers "may it". Cheap to share: every method takes `&self`, none waits for another decision.
 ///

@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chancery_model::Hash;
 use chancery_model::problem::{POLICY_SYNTAX, POLICY_TEST};
 use serde::{Deserialize, Serialize};
 
 use crate::{Diagnostic, Severity, Snapshot, Sources};
+
+mod run;
+
+pub use run::{Ran, test};
 
 /// The files of a policy directory: path within it (with `/`) -> content. Kept with decisions, so that a later
 /// explanation reads the policies as they were.
@@ -83,11 +86,10 @@ fn is_ours(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "cedar" || end == "cedarschema" || end == "json")
 }
 
-/// Checks a directory as loading it would, without tools that only a running server knows: policies about tools
-/// of `servers` wait. Errors come first; none means it would come into force.
-pub fn check(files: &Files, servers: &[String], hash: fn(&[u8]) -> Hash) -> Vec<Diagnostic> {
-    let sources = Sources { files, servers, tools: &[], hash };
-    match Snapshot::build(&sources) {
+/// Checks a directory as loading it would. Where the tools of a running server are not at hand, policies about
+/// tools of `sources.servers` wait, which is a warning. No error means it would come into force.
+pub fn check(sources: &Sources<'_>) -> Vec<Diagnostic> {
+    match Snapshot::build(sources) {
         Ok(snapshot) => snapshot.warnings().to_vec(),
         Err(problems) => problems,
     }

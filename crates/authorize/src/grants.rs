@@ -25,6 +25,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Since when it gives nothing to anybody.
+    pub fn over(&self, now: Timestamp) -> Option<Timestamp> {
+        self.expires_at.filter(|end| now >= *end)
+    }
+
     /// Does it give anything now, to one who acts for a human or by itself?
     pub fn gives(&self, now: Timestamp, human: bool) -> bool {
         !self.revoked && self.expires_at.is_none_or(|end| now < end) && (human || self.mode == GrantMode::Autonomous)
@@ -99,13 +104,5 @@ impl Grants {
             rows.values().map(Vec::len).sum::<usize>()
         });
         sizes.sum()
-    }
-
-    /// Does this template have any grant?
-    pub fn some_row(&self, mut wanted: impl FnMut(&Row) -> bool) -> Option<Arc<Row>> {
-        self.shards.iter().find_map(|shard| {
-            let rows = shard.read().unwrap_or_else(PoisonError::into_inner);
-            rows.values().flatten().find(|row| wanted(row)).cloned()
-        })
     }
 }

@@ -9,11 +9,13 @@
 //! engine did not make.
 
 mod authzen;
+pub mod bench;
 mod call;
 mod decide;
 mod diagnostic;
 mod engine;
 mod entity;
+mod explain;
 pub mod files;
 mod grants;
 mod hash;
@@ -36,8 +38,10 @@ pub use authzen::{
 pub use call::{Acting, Asked, ServerAct, ToolCall};
 pub use diagnostic::{Diagnostic, Severity};
 pub use engine::Engine;
+pub use explain::as_of;
 pub use files::Files;
 pub use json::Properties;
+pub use schema::{BASE as BASE_SCHEMA, BASE_FILE};
 pub use snapshot::{Snapshot, Sources};
 pub use verdict::{Permit, Verdict};
 

@@ -1,0 +1,76 @@
+//! cedar-policy's own authorizer over the whole of a world: every policy, every grant in force as a link.
+
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, EntityUid, Policy, PolicyId, PolicySet, Request as CedarRequest, Schema,
+    SchemaFragment, SlotId, Template,
+};
+use serde_json::Value;
+
+use super::Answer;
+use super::world::{Request, World};
+
+pub struct Oracle {
+    schema: Schema,
+    entities: Entities,
+    for_human: PolicySet,
+    alone: PolicySet,
+}
+
+impl Oracle {
+    pub fn new(world: &World) -> Self {
+        let parts = [include_str!("../../../../policies/chancery.cedarschema"), &world.schema, &world.tool_schema()]
+            .map(|text| SchemaFragment::from_cedarschema_str(text).unwrap().0);
+        let schema = Schema::from_schema_fragments(parts).unwrap();
+        let entities = Entities::from_json_value(world.all_entities(), Some(&schema)).unwrap();
+        Self { entities, for_human: policies(world, true), alone: policies(world, false), schema }
+    }
+
+    pub fn answer(&self, request: &Request) -> Answer {
+        let plain = request.plain();
+        let uid = |text: &str| text.parse::<EntityUid>().unwrap();
+        let action = uid(&plain.action);
+        let context = Context::from_json_value(plain.context, Some((&self.schema, &action))).unwrap();
+        let entities = self.with(&plain.stated);
+        let asked = CedarRequest::new(uid(&plain.principal), action, uid(&plain.resource), context, None).unwrap();
+        let policies = if plain.human { &self.for_human } else { &self.alone };
+        let response = Authorizer::new().is_authorized(&asked, policies, &entities);
+        Answer {
+            allow: response.decision() == Decision::Allow,
+            by: response.diagnostics().reason().map(ToString::to_string).collect(),
+            errors: response.diagnostics().errors().count(),
+        }
+    }
+
+    /// The entities as the request states them.
+    fn with(&self, stated: &[Value]) -> Entities {
+        if stated.is_empty() {
+            return self.entities.clone();
+        }
+        let stated = Entities::from_json_value(Value::Array(stated.to_vec()), Some(&self.schema)).unwrap();
+        let stated = stated.into_iter().filter(|entity| entity.uid().type_name().to_string() != "Action");
+        self.entities.clone().upsert_entities(stated, Some(&self.schema)).unwrap()
+    }
+}
+
+fn policies(world: &World, human: bool) -> PolicySet {
+    let mut set = PolicySet::new();
+    for (file, text) in &world.policies {
+        let id = PolicyId::new(file.trim_end_matches(".cedar"));
+        if text.contains("?principal") {
+            set.add_template(Template::parse(Some(id), text).unwrap()).unwrap();
+        } else {
+            set.add(Policy::parse(Some(id), text).unwrap()).unwrap();
+        }
+    }
+    for grant in world.in_force(human) {
+        let template = PolicyId::new(&grant.template);
+        if set.template(&template).is_some() {
+            let slots = [
+                (SlotId::principal(), grant.principal.parse().unwrap()),
+                (SlotId::resource(), grant.resource.parse().unwrap()),
+            ];
+            set.link(template, PolicyId::new(grant.id.as_str()), slots.into()).unwrap();
+        }
+    }
+    set
+}

@@ -3,9 +3,7 @@
 //! Both hold the same policies (a template that every grant links, and two global forbids with conditions) and
 //! answer the same two questions: a call that a grant permits, and a call that nothing permits.
 
-use cedar_policy::{
-    Authorizer, Context, Entities, EntityUid, PolicyId, PolicySet, Request, Schema, SlotId, Template,
-};
+use cedar_policy::{Authorizer, Context, Entities, EntityUid, PolicyId, PolicySet, Request, Schema, SlotId, Template};
 use chancery_model::{
     Agent, AgentKind, AgentState, BearerUse, Grant, GrantMode, Hash, Span, Timestamp, Tool, ToolState,
 };
@@ -147,7 +145,8 @@ impl Naive {
             None,
         );
         let (principal, action) = (self.principal.clone(), self.action.clone());
-        let request = Request::new(principal, action, tool.clone(), context.map_err(unready)?, None).map_err(unready)?;
+        let request =
+            Request::new(principal, action, tool.clone(), context.map_err(unready)?, None).map_err(unready)?;
         let response = self.authorizer.is_authorized(&request, &self.policies, &self.entities);
         Ok(response.decision() == cedar_policy::Decision::Allow)
     }

@@ -55,7 +55,10 @@ pub(crate) struct State {
 
 impl Lookup for State {
     fn find(&self, snapshot: &Snapshot, uid: &EntityUID) -> Option<Arc<Node>> {
-        self.agents.find(uid).or_else(|| snapshot.entities.get(uid).cloned())
+        match self.agents.holds(uid) {
+            true => self.agents.find(uid),
+            false => snapshot.entities.get(uid).cloned(),
+        }
     }
 }
 
@@ -103,7 +106,7 @@ impl Engine {
         let strange = std::mem::take(&mut *self.strange.lock().unwrap_or_else(PoisonError::into_inner));
         for grant in strange {
             // Those that are still strange go back to the list.
-            let _ = self.grant_changed(&grant);
+            let _ = self.put(&grant);
         }
     }
 
@@ -116,6 +119,11 @@ impl Engine {
 
     /// Takes over a grant as it is now. One that does not fit the schema gives nothing, and is an error.
     pub fn grant_changed(&self, grant: &Grant) -> Result<(), Problem> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put(grant)
+    }
+
+    fn put(&self, grant: &Grant) -> Result<(), Problem> {
         let state = self.state.load();
         let mut template = |id: &str| self.template(id);
         self.grants.put(&state.snapshot.types, &mut template, grant).map_err(|why| {

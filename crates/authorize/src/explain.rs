@@ -127,7 +127,9 @@ fn false_clauses(evaluator: &Evaluator<'_>, candidate: &Candidate<'_>) -> Vec<Ne
     for clause in clauses(candidate.rule) {
         match evaluator.interpret(clause.expr, &candidate.slots()).map_err(|e| e.to_string()).and_then(|v| truth(&v)) {
             Ok(true) => {}
-            Ok(false) => misses.push(miss(&candidate.rule.id, format!("{} was false", clause.shown(evaluator, candidate)))),
+            Ok(false) => {
+                misses.push(miss(&candidate.rule.id, format!("{} was false", clause.shown(evaluator, candidate))))
+            }
             // What comes after a guard that failed says nothing.
             Err(_) => break,
         }
@@ -173,7 +175,9 @@ impl Clause<'_> {
         let slots = candidate.slots();
         let values: Vec<String> = seen
             .into_iter()
-            .filter_map(|path| Some(format!("`{}` was {}", text_of(path), shown(&evaluator.interpret(path, &slots).ok()?))))
+            .filter_map(|path| {
+                Some(format!("`{}` was {}", text_of(path), shown(&evaluator.interpret(path, &slots).ok()?)))
+            })
             .collect();
         if values.is_empty() { text } else { format!("{text} (where {})", values.join(", ")) }
     }
@@ -268,7 +272,8 @@ fn other_scopes(state: &State, query: &Query) -> Vec<NearMiss> {
 }
 
 fn other_scope(rule: &Rule, query: &Query) -> Option<(usize, NearMiss)> {
-    let sides = [("principal", &rule.scope.principal, &query.principal), ("resource", &rule.scope.resource, &query.resource)];
+    let sides =
+        [("principal", &rule.scope.principal, &query.principal), ("resource", &rule.scope.resource, &query.resource)];
     let wrong: Vec<String> = sides
         .into_iter()
         .filter(|(_, side, node)| !side.admits(node, None))

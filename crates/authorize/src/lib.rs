@@ -47,3 +47,6 @@ pub use verdict::{Permit, Verdict};
 
 #[cfg(feature = "faults")]
 pub use engine::Fault;
+
+#[cfg(test)]
+mod tests;

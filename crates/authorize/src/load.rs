@@ -334,24 +334,24 @@ fn reads(written: &[Written]) -> Reads {
 
 /// Notes the attributes an expression names, and whether it takes the context or its arguments as a whole.
 fn look(expr: &cedar_policy_core::ast::Expr, reads: &mut Reads) {
+    if is_whole(expr) {
+        reads.whole = true;
+        return;
+    }
     let inner = match expr.expr_kind() {
         ExprKind::GetAttr { expr, attr } | ExprKind::HasAttr { expr, attr } => {
             reads.names.insert(attr.to_string());
-            Some(expr)
+            expr
         }
         ExprKind::ExtHasAttr { expr, attrs } => {
             reads.names.extend(attrs.iter().map(ToString::to_string));
-            Some(expr)
+            expr
         }
-        _ => None,
+        _ => return expr.subexpressions_direct().for_each(|part| look(part, reads)),
     };
-    match inner {
-        Some(inner) if is_whole(inner) => {}
-        Some(inner) => look(inner, reads),
-        None => {
-            reads.whole |= is_whole(expr);
-            expr.subexpressions_direct().for_each(|part| look(part, reads));
-        }
+    // One member of it is looked at, not the whole.
+    if !is_whole(inner) {
+        look(inner, reads);
     }
 }
 

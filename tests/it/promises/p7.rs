@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chancery_authorize::{Engine, Fault, Files, Snapshot, Sources, Verdict};
 use chancery_model::Outcome;
 
+use super::{Size, size};
 use oracle::Oracle;
 use rng::Rng;
 use world::{Request, World};
@@ -50,11 +51,10 @@ struct Tally {
     refused: BTreeMap<&'static str, usize>,
 }
 
-fn size() -> usize {
-    #[expect(clippy::disallowed_methods, reason = "the size of a run is the environment's to say")]
-    match std::env::var("CHANCERY_TEST_SIZE").as_deref() {
-        Ok("full") => 1_000_000,
-        _ => 50_000,
+fn cases() -> usize {
+    match size() {
+        Size::Small => 50_000,
+        Size::Full => 1_000_000,
     }
 }
 
@@ -149,7 +149,7 @@ fn check(seed: u64, fault: Option<Fault>, tally: &mut Tally) -> Result<(), Strin
 
 #[test]
 fn p7_the_index_never_changes_an_answer() {
-    let (start, worlds) = (seed(), size().div_ceil(REQUESTS));
+    let (start, worlds) = (seed(), cases().div_ceil(REQUESTS));
     let mut tally = Tally::default();
     for number in 0..worlds as u64 {
         let seed = start.wrapping_mul(1_000_003).wrapping_add(number);

@@ -51,11 +51,13 @@ impl Agents {
         self.shard(name)?.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// The entity, if it is an agent.
+    /// Is it of the type that is kept here and nowhere else?
+    pub fn holds(&self, uid: &EntityUID) -> bool {
+        Some(uid.entity_type()) == self.kind.as_ref()
+    }
+
+    /// The entity of a registered agent.
     pub fn find(&self, uid: &EntityUID) -> Option<Arc<Node>> {
-        if Some(uid.entity_type()) != self.kind.as_ref() {
-            return None;
-        }
         self.get(uid.eid().as_ref()).map(|known| Arc::clone(&known.node))
     }
 

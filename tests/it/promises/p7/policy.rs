@@ -28,7 +28,8 @@ pub fn policy(rng: &mut Rng, actions: &[Applies], id: &str) -> String {
 fn slot(rng: &mut Rng, side: &str) -> String {
     let kinds = if side == "principal" { PEOPLE } else { THINGS };
     let kind = *rng.pick(&kinds);
-    rng.pick(&[format!("{side} == ?{side}"), format!("{side} in ?{side}"), format!("{side} is {kind} in ?{side}")]).clone()
+    rng.pick(&[format!("{side} == ?{side}"), format!("{side} in ?{side}"), format!("{side} is {kind} in ?{side}")])
+        .clone()
 }
 
 fn own_action(rng: &mut Rng) -> String {
@@ -122,7 +123,9 @@ fn own_condition(rng: &mut Rng, depth: usize) -> String {
             12 => format!("resource has owner.level && resource.owner.level > {n}"),
             13 => format!("principal.peer.level > {n}"),
             14 => format!("principal.peer has level && principal.peer.level > {n}"),
-            15 => format!("principal has boss && principal.boss has peer && principal.boss.peer has level && principal.boss.peer.level < {n}"),
+            15 => format!(
+                "principal has boss && principal.boss has peer && principal.boss.peer has level && principal.boss.peer.level < {n}"
+            ),
             16 => "context has note && context.note == \"alpha\"".into(),
             17 => format!("principal in Team::\"t{t}\""),
             18 => format!("resource in Folder::\"f{t}\""),

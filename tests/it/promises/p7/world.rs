@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use chancery_authorize::{ActionRef, Acting, Engine, EntityRef, Evaluation, Properties, ToolCall, Verdict};
-use chancery_model::{
-    Agent, AgentKind, AgentState, BearerUse, Grant, GrantMode, Span, Timestamp, Tool, ToolState,
-};
+use chancery_authorize::{Acting, ActionRef, Engine, EntityRef, Evaluation, Properties, ToolCall, Verdict};
+use chancery_model::{Agent, AgentKind, AgentState, BearerUse, Grant, GrantMode, Span, Timestamp, Tool, ToolState};
 use serde_json::{Value, json};
 
 use super::rng::Rng;
@@ -151,10 +149,12 @@ impl World {
             (rng.pick(&who).clone(), rng.pick(&[format!("Tool::\"{tool}\""), "Server::\"s0\"".into()]).clone())
         } else {
             let who = [format!("{}::\"p{}\"", rng.pick(&PEOPLE), rng.below(5)), format!("Team::\"t{}\"", rng.below(3))];
-            let what = [format!("{}::\"d{}\"", rng.pick(&THINGS), rng.below(5)), format!("Folder::\"f{}\"", rng.below(3))];
+            let what =
+                [format!("{}::\"d{}\"", rng.pick(&THINGS), rng.below(5)), format!("Folder::\"f{}\"", rng.below(3))];
             (rng.pick(&who).clone(), rng.pick(&what).clone())
         };
-        let templates: Vec<&String> = self.policies.iter().filter(|(_, t)| t.contains("?principal")).map(|(f, _)| f).collect();
+        let templates: Vec<&String> =
+            self.policies.iter().filter(|(_, t)| t.contains("?principal")).map(|(f, _)| f).collect();
         let template = if templates.is_empty() { "none" } else { rng.pick(&templates).trim_end_matches(".cedar") };
         Grant {
             id: format!("grt_{:026}", self.given).parse().unwrap(),
@@ -221,7 +221,8 @@ impl World {
         let mut stated = Vec::new();
         let subject = self.party(rng, kind, format!("p{}", rng.below(7)), person, &mut stated);
         let resource = self.party(rng, thing, format!("d{}", rng.below(7)), document, &mut stated);
-        let mut context = vec![("amount".to_owned(), json!(rng.below(300))), ("urgent".to_owned(), json!(rng.chance(50)))];
+        let mut context =
+            vec![("amount".to_owned(), json!(rng.below(300))), ("urgent".to_owned(), json!(rng.chance(50)))];
         if rng.chance(50) {
             context.push(("note".to_owned(), json!(rng.pick(&["alpha", "beta"]))));
         }
@@ -266,7 +267,12 @@ impl Request {
             Self::Evaluation { asked, .. } => engine.evaluate(asked, now),
             Self::Call { agent, human, age, reason, tool, args } => {
                 let (server, tool) = tool.split_once('/').unwrap();
-                let by = Acting { agent, human: human.as_deref(), session_age: Span::seconds(*age), reason: reason.as_deref() };
+                let by = Acting {
+                    agent,
+                    human: human.as_deref(),
+                    session_age: Span::seconds(*age),
+                    reason: reason.as_deref(),
+                };
                 engine.tool_call(&ToolCall { by, server, tool, args, args_digest: [7; 32] }, now)
             }
         }
@@ -371,7 +377,8 @@ fn entities(rng: &mut Rng) -> Vec<Value> {
     let mut all = Vec::new();
     for (kind, letter) in [("Team", "t"), ("Folder", "f"), ("Group", "g")] {
         for n in 0..3 {
-            let above = (n + 1..3).filter(|_| rng.chance(50)).map(|m| json!({"type": kind, "id": format!("{letter}{m}")}));
+            let above =
+                (n + 1..3).filter(|_| rng.chance(50)).map(|m| json!({"type": kind, "id": format!("{letter}{m}")}));
             let above: Vec<Value> = above.collect();
             all.push(json!({"uid": {"type": kind, "id": format!("{letter}{n}")}, "attrs": {}, "parents": above}));
         }

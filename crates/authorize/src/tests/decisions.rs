@@ -1,0 +1,198 @@
+//! Who may what, when, and what a verdict carries.
+
+use std::sync::Arc;
+
+use chancery_model::{AgentState, GrantMode, Outcome, Span};
+use serde_json::{Value, json};
+
+use super::{CALL, NOW, agent, build, by, engine, grant, refund};
+use crate::{Acting, ServerAct, ToolCall};
+
+fn args() -> Value {
+    json!({"order": "o-1", "amount": 120})
+}
+
+#[test]
+fn a_grant_permits_while_it_is_in_force() {
+    let engine = engine(CALL);
+    let mut given = grant(1, "tools-call", "Agent::\"crm\"", "Tool::\"billing/refund\"");
+    assert!(!refund(&engine, &args()).allows());
+    engine.grant_changed(&given).unwrap();
+    let verdict = refund(&engine, &args());
+    let by_grant = verdict.decision.determining[0].grant.as_deref();
+    assert_eq!((verdict.decision.outcome, by_grant), (Outcome::Allow, Some(given.id.as_str())));
+    let permit = verdict.permit.unwrap();
+    assert_eq!(
+        (&**permit.agent(), &**permit.server(), permit.tool().map(|t| &**t)),
+        ("crm", "billing", Some("refund"))
+    );
+    assert_eq!((permit.args_digest(), permit.policy_version()), (&[9; 32], &engine.version()));
+    given.expires_at = Some(NOW);
+    engine.grant_changed(&given).unwrap();
+    assert!(!refund(&engine, &args()).allows());
+    given.expires_at = Some(NOW + Span::seconds(1));
+    engine.grant_changed(&given).unwrap();
+    assert!(refund(&engine, &args()).allows());
+    given.revoked_at = Some(NOW + Span::days(1));
+    engine.grant_changed(&given).unwrap();
+    assert!(!refund(&engine, &args()).allows(), "revoked is revoked, whatever the clock says");
+    assert_eq!(engine.grants(), 0);
+}
+
+#[test]
+fn a_grant_for_humans_needs_one() {
+    let engine = engine(CALL);
+    let mut given = grant(1, "tools-call", "Agent::\"crm\"", "Server::\"billing\"");
+    given.mode = GrantMode::OnBehalfOf;
+    engine.grant_changed(&given).unwrap();
+    assert!(!refund(&engine, &args()).allows());
+    let by = Acting { human: Some("mia"), ..by("crm") };
+    let call = ToolCall { by, server: "billing", tool: "refund", args: &args(), args_digest: [0; 32] };
+    assert!(engine.tool_call(&call, NOW).allows());
+}
+
+#[test]
+fn a_stopped_agent_is_refused_whatever_its_grants() {
+    let engine = engine(CALL);
+    engine.grant_changed(&grant(1, "tools-call", "Agent::\"crm\"", "Server::\"billing\"")).unwrap();
+    for (state, expires_at, reason) in [
+        (AgentState::Suspended, NOW + Span::days(1), "is suspended"),
+        (AgentState::Registered, NOW + Span::days(1), "has not enrolled"),
+        (AgentState::Active, NOW, "time of agent `crm` is over"),
+    ] {
+        engine.agent_changed(&chancery_model::Agent { state, expires_at, ..agent("crm") });
+        let verdict = refund(&engine, &args());
+        assert!(!verdict.allows() && verdict.permit.is_none());
+        assert!(verdict.why.contains(reason), "{}", verdict.why);
+    }
+    engine.agent_changed(&agent("crm"));
+    assert!(refund(&engine, &args()).allows());
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_a_deny_if_a_policy_looks_at_them() {
+    let policy = r#"@id("small") permit (principal == Agent::"crm", action == Action::"billing/refund", resource) when { context.args.amount <= 200 };"#;
+    let engine = engine(policy);
+    assert!(refund(&engine, &json!({"order": "o", "amount": 200})).allows());
+    assert!(refund(&engine, &json!({"order": "o", "amount": 200, "note": 5})).allows(), "no policy looks at it");
+    for (args, reason) in [
+        (json!({"order": "o", "amount": 201}), "no policy"),
+        (json!({"order": "o", "amount": "200"}), "argument `amount` is a string, not an integer"),
+        (json!({"order": "o", "amount": 199.5}), "is 199.5, not an integer"),
+        (json!({"order": "o"}), "argument `amount` is missing"),
+        (json!([1]), "not an object"),
+        (Value::Null, "argument `amount` is missing"),
+    ] {
+        let verdict = refund(&engine, &args);
+        assert!(!verdict.allows() && verdict.why.contains(reason), "{}", verdict.why);
+    }
+}
+
+#[test]
+fn the_strictest_outcome_of_the_permits_stands_and_gives_no_permit() {
+    let over = |outcome: &str| {
+        format!(
+            "{CALL}\n@id(\"big\") @outcome(\"{outcome}\") permit (principal, action == Action::\"billing/refund\", resource) when {{ context.args.amount > 100 }};"
+        )
+    };
+    for (name, outcome) in [("require_approval", Outcome::RequireApproval), ("step_up", Outcome::StepUp)] {
+        let engine = engine(&over(name));
+        engine.grant_changed(&grant(1, "tools-call", "Agent::\"crm\"", "Server::\"billing\"")).unwrap();
+        let verdict = refund(&engine, &args());
+        assert_eq!(verdict.decision.outcome, outcome);
+        assert!(!verdict.allows() && verdict.permit.is_none() && verdict.why.contains("later version"));
+        assert!(refund(&engine, &json!({"order": "o", "amount": 100})).allows());
+    }
+}
+
+#[test]
+fn a_forbid_wins() {
+    let engine = engine(&format!(
+        "{CALL}\n@id(\"no\") forbid (principal, action in Action::\"tools/call\", resource) when {{ resource.destructive }};"
+    ));
+    engine.grant_changed(&grant(1, "tools-call", "Agent::\"crm\"", "Server::\"billing\"")).unwrap();
+    let verdict = refund(&engine, &args());
+    assert_eq!(verdict.why, "policy `no` forbids it");
+    let list = ToolCall { by: by("crm"), server: "billing", tool: "list", args: &Value::Null, args_digest: [0; 32] };
+    assert!(engine.tool_call(&list, NOW).allows());
+}
+
+#[test]
+fn an_evaluation_error_is_a_deny_even_beside_a_permit() {
+    // The loader refuses such a policy; here one is put past it.
+    let mut snapshot = build(&[("p.cedar", CALL)]).unwrap();
+    for effect in ["permit", "forbid"] {
+        let text = format!("{effect} (principal, action, resource) when {{ context.nothing == 1 }};");
+        let template = cedar_policy_core::parser::parse_policy_or_template(None, &text).unwrap();
+        let id: Arc<str> = format!("bad-{effect}").into();
+        snapshot.rules.push(crate::rule::Rule::new(id, "x".into(), Outcome::Allow, &template));
+    }
+    snapshot.index = crate::index::Index::of(&snapshot.rules);
+    let engine = crate::Engine::new(snapshot);
+    engine.agent_changed(&agent("crm"));
+    engine.grant_changed(&grant(1, "tools-call", "Agent::\"crm\"", "Server::\"billing\"")).unwrap();
+    let verdict = refund(&engine, &args());
+    assert!(!verdict.allows() && verdict.permit.is_none());
+    assert_eq!(verdict.decision.errors.len(), 2, "{:?}", verdict.decision);
+}
+
+#[test]
+fn another_snapshot_keeps_agents_and_grants() {
+    let engine = engine(CALL);
+    engine.grant_changed(&grant(1, "tools-call", "Group::\"sales\"", "Server::\"billing\"")).unwrap();
+    let odd = grant(2, "tools-call", "Squad::\"x\"", "Server::\"billing\"");
+    assert!(engine.grant_changed(&odd).unwrap_err().detail.contains("no entity type `Squad`"));
+    assert!(!refund(&engine, &args()).allows());
+    let sales = r#"[{"uid": {"type": "Group", "id": "sales"}, "attrs": {}, "parents": []},
+        {"uid": {"type": "Agent", "id": "crm"}, "parents": [{"type": "Group", "id": "sales"}]}]"#;
+    engine.install(build(&[("p.cedar", CALL), ("entities.json", sales), ("s.cedarschema", "entity Squad;")]).unwrap());
+    assert!(refund(&engine, &args()).allows());
+    assert_eq!(engine.grants(), 2, "the grant that was strange is taken over now");
+}
+
+#[test]
+fn a_grant_that_could_never_match_is_told_before_it_is_stored() {
+    let engine = engine(CALL);
+    let check = |template, principal, resource| engine.check_grant(template, principal, resource).map_err(|p| p.detail);
+    assert_eq!(check("tools-call", "Group::\"x\"", "Server::\"billing\""), Ok(()));
+    for (template, principal, resource, why) in [
+        ("tools-cal", "Agent::\"x\"", "Server::\"s\"", "did you mean `tools-call`?"),
+        ("tools-call", "Agent::x", "Server::\"s\"", "is not an entity"),
+        ("tools-call", "Human::\"x\"", "Server::\"s\"", "cannot be granted to a Human"),
+        ("tools-call", "Agent::\"x\"", "Prompt::\"s\"", "cannot be granted on a Prompt"),
+    ] {
+        assert!(check(template, principal, resource).unwrap_err().contains(why), "{template} {principal} {resource}");
+    }
+}
+
+#[test]
+fn tools_are_listed_where_they_could_be_called() {
+    let small = r#"@id("small") permit (principal == Agent::"crm", action == Action::"billing/refund", resource) when { context.args.amount <= 200 };"#;
+    let engine = engine(&format!("{CALL}\n{small}"));
+    let lists = |tool| engine.lists(by("crm"), "billing", tool, NOW);
+    assert!(lists("refund") && !lists("list") && !lists("nothing"));
+    engine.grant_changed(&grant(1, "tools-call", "Agent::\"crm\"", "Tool::\"billing/list\"")).unwrap();
+    assert!(lists("list"));
+    let barred =
+        format!("{CALL}\n{small}\n@id(\"no\") forbid (principal, action in Action::\"tools/call\", resource);");
+    engine.install(build(&[("p.cedar", &barred)]).unwrap());
+    assert!(!lists("refund"));
+}
+
+#[test]
+fn other_acts_are_decided_on_their_resource() {
+    let engine = engine(
+        r#"@id("connect") permit (principal is Agent, action == Action::"mcp/connect", resource is Server);
+           @id("docs") permit (principal == Agent::"crm", action == Action::"resources/read", resource in Server::"billing")
+           when { resource.uri like "docs://*" };"#,
+    );
+    let act = |action, resource| {
+        engine.server_act(&ServerAct { by: by("crm"), server: "billing", action, resource, args_digest: [0; 32] }, NOW)
+    };
+    assert!(act("mcp/connect", None).permit.is_some_and(|p| p.tool().is_none() && &**p.action() == "mcp/connect"));
+    assert!(act("resources/read", Some("docs://a")).allows());
+    assert!(!act("resources/read", Some("file:///etc/passwd")).allows());
+    for (action, resource) in [("resources/read", None), ("mcp/connect", Some("x")), ("no/such", None)] {
+        assert!(!act(action, resource).allows(), "{action}");
+    }
+}

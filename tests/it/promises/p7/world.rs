@@ -219,8 +219,9 @@ impl World {
         let applies = &self.actions[number];
         let (kind, thing) = (*rng.pick(&applies.principals), *rng.pick(&applies.resources));
         let mut stated = Vec::new();
-        let subject = self.party(rng, kind, format!("p{}", rng.below(7)), person, &mut stated);
-        let resource = self.party(rng, thing, format!("d{}", rng.below(7)), document, &mut stated);
+        let (who, what) = (format!("p{}", rng.below(7)), format!("d{}", rng.below(7)));
+        let subject = self.party(rng, kind, who, person, &mut stated);
+        let resource = self.party(rng, thing, what, document, &mut stated);
         let mut context =
             vec![("amount".to_owned(), json!(rng.below(300))), ("urgent".to_owned(), json!(rng.chance(50)))];
         if rng.chance(50) {

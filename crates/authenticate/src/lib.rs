@@ -21,8 +21,10 @@ mod refused;
 pub mod replay;
 mod sessions;
 mod steady;
+mod system;
 mod token;
 mod vault;
+pub mod wallet;
 
 #[cfg(test)]
 mod testing;
@@ -37,5 +39,6 @@ pub use keys::{KeysError, LogKey};
 pub use metadata::{AuthorizationServer, JwkSet, ProtectedResource, resource_metadata_path};
 pub use refused::Refused;
 pub use sessions::SessionError;
+pub use system::SystemRandom;
 pub use token::{OauthError, TokenBody, TokenRequest, TokenResponse};
 pub use vault::{Place, Vault, VaultError};

@@ -34,7 +34,8 @@ struct Place {
 /// Tells the story. Without `--once` the server then stays up until Ctrl-C.
 pub async fn run(context: &Context, args: &Args) -> Done {
     let company = args.company.canonicalize().map_err(|e| {
-        Failure::file(&args.company, e).next("run it from the top of the repository, or name the directory: --company DIR")
+        Failure::file(&args.company, e)
+            .next("run it from the top of the repository, or name the directory: --company DIR")
     })?;
     if !stage::prepared(&company) {
         let setup = args.company.join("setup.sh");
@@ -99,7 +100,8 @@ async fn start_systems(story: &Story, around: &Surroundings) -> Done<(Vec<Runnin
 
 /// The sample company's own configuration, with everything it keeps moved into the demo's directory.
 async fn serve(context: &Context, company: &Path, place: &Path, urls: &BTreeMap<String, String>) -> Done<App> {
-    let places = Places { data: place.join("data"), kek: place.join("kek") };
+    let path = context.environment.path.clone();
+    let places = Places { data: place.join("data"), kek: place.join("kek"), path };
     let mut config = Config::read(&company.join("chancery.toml"), &places).map_err(|e| Failure::new(BAD_CONFIG, e))?;
     (config.data, config.kek) = (places.data, places.kek);
     // A free port: a server of the user's own may have the usual one.

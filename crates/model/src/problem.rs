@@ -197,7 +197,7 @@ table! {
         "look at it first: `chancery agent get NAME`";
     /// The enrolment code is wrong, used or expired.
     BAD_CODE = "C6005", 403, "the enrolment code is not valid",
-        "make a new one: `chancery agent register` or `chancery agent enrol --new-code NAME`";
+        "make a new one: `chancery agent code NAME`";
     /// Possession of the key was not proved.
     BAD_ENROLMENT_PROOF = "C6006", 403, "possession of the key was not proved",
         "sign the enrolment proof with the key that is being enrolled";
@@ -244,6 +244,9 @@ table! {
     /// Something in the server broke.
     INTERNAL = "C7009", 500, "the server failed",
         "look at its log";
+    /// Somebody pressed Ctrl-C.
+    INTERRUPTED = "C7010", 499, "the command was interrupted",
+        "start it again: what was committed before stays";
 }
 
 /// The row with this code.

@@ -19,6 +19,8 @@ pub struct Places {
     pub data: PathBuf,
     /// Holds the key-encryption key. Must be outside `data`.
     pub kek: PathBuf,
+    /// The search path for the programs of child processes.
+    pub path: Option<String>,
 }
 
 /// The whole configuration, checked.
@@ -46,6 +48,8 @@ pub struct Config {
     pub pin: Pin,
     /// Names of arguments that stand in entries in clear, for every server.
     pub record_fields: Vec<String>,
+    /// The search path for the programs of child processes.
+    pub path: Option<String>,
 }
 
 /// Lifetimes.

@@ -1,7 +1,20 @@
 //! The doors of Chancery and the wiring behind them: configuration, listeners, every HTTP handler, orderly shutdown.
 
+mod api;
+mod app;
+mod authzen;
+mod change;
 mod config;
+mod credentials;
 mod door;
 mod failure;
+mod headers;
+mod health;
+mod input;
+mod oauth;
+mod policies;
+mod rooms;
+mod settings;
 
+pub use app::App;
 pub use config::{Command, Config, ConfigError, Inject, Log, Pin, Places, Tokens, Transport, Upstream};

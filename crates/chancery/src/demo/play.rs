@@ -64,7 +64,8 @@ impl<'a> Play<'a> {
         let filled = |part: &String| self.fill(part);
         let missing = step.shows.iter().map(filled).find(|part| !text.contains(part));
         let leaked = step.hides.iter().map(filled).find(|part| text.contains(part));
-        missing.map(|part| format!("`{part}` is missing from the output"))
+        missing
+            .map(|part| format!("`{part}` is missing from the output"))
             .or_else(|| leaked.map(|part| format!("`{part}` should not be in the output")))
     }
 

@@ -72,7 +72,10 @@ pub struct Running {
 }
 
 impl Surroundings {
-    #[expect(clippy::disallowed_methods, reason = "the demo starts the sample company's programs; nothing else reaches this")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the demo starts the sample company's programs; nothing else reaches this"
+    )]
     fn command(&self, words: &[String]) -> Done<Command> {
         let (program, arguments) = words.split_first().ok_or_else(|| failed("a command without words"))?;
         let mut command = Command::new(program);

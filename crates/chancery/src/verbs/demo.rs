@@ -8,7 +8,9 @@ use crate::failure::Done;
 
 /// What to show.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  chancery demo                 tell the story, then stay up until Ctrl-C\n  chancery demo --once          tell it and stop; fails if any step did not do what it should\n  chancery demo --data DIR      keep everything in DIR, which must be new")]
+#[command(
+    after_help = "Examples:\n  chancery demo                 tell the story, then stay up until Ctrl-C\n  chancery demo --once          tell it and stop; fails if any step did not do what it should\n  chancery demo --data DIR      keep everything in DIR, which must be new"
+)]
 pub struct Args {
     /// Stop when the story is told
     #[arg(long)]

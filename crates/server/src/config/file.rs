@@ -57,6 +57,7 @@ impl File {
             servers: servers.collect::<Result<_, ConfigError>>()?,
             pin: self.pin,
             record_fields: self.record_fields,
+            path: places.path.clone(),
         })
     }
 }

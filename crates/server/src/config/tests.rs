@@ -1,7 +1,7 @@
 use super::*;
 
 fn places() -> Places {
-    Places { data: "/var/lib/chancery".into(), kek: "/etc/chancery/kek".into() }
+    Places { data: "/var/lib/chancery".into(), kek: "/etc/chancery/kek".into(), path: None }
 }
 
 fn parse(text: &str) -> Result<Config, ConfigError> {

@@ -1,5 +1,16 @@
 //! The admin door: a unix socket that only its owner can open.
 
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+
+use super::guard::{Names, guard};
+use super::tcp::{missing, no_method};
+use crate::api;
+use crate::rooms::Rooms;
+
 /// Whoever is on the other end of the admin socket: a user id of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer(pub(crate) u32);
@@ -9,4 +20,18 @@ impl Peer {
     pub(crate) fn actor(self) -> String {
         format!("local:{}", self.0)
     }
+}
+
+/// The longest body, in bytes.
+const BODY: usize = 1 << 20;
+
+/// Every address of this door. No browser has business here: any `Origin` is foreign.
+pub(crate) fn router(rooms: Arc<Rooms>) -> Router {
+    let names = Names::new(["localhost".to_owned()], &[]);
+    api::routes()
+        .fallback(missing)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn_with_state(names, guard))
+        .with_state(rooms)
 }

@@ -12,6 +12,7 @@ use chancery_model::problem::{BAD_ORIGIN, Problem};
 use http::header::{self, HeaderName, HeaderValue};
 
 use crate::failure::Failure;
+use crate::headers::single;
 
 /// The names a door answers to.
 #[derive(Clone, Debug)]
@@ -29,28 +30,17 @@ impl Names {
     }
 
     fn check(&self, request: &Request) -> Result<(), Problem> {
-        let host = single(request, header::HOST)?.unwrap_or_default();
+        let host = single(request.headers(), &header::HOST)?.unwrap_or_default();
         if !self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) {
             return Err(Problem::new(BAD_ORIGIN, format!("Host is `{}`, none of this server's names", short(host))));
         }
-        match single(request, header::ORIGIN)? {
+        match single(request.headers(), &header::ORIGIN)? {
             Some(origin) if !self.origins.iter().any(|ours| ours.eq_ignore_ascii_case(origin)) => {
                 Err(Problem::new(BAD_ORIGIN, format!("Origin is `{}`, not this server's own", short(origin))))
             }
             _ => Ok(()),
         }
     }
-}
-
-/// The one value of a header that must not be there twice.
-fn single(request: &Request, name: HeaderName) -> Result<Option<&str>, Problem> {
-    let mut values = request.headers().get_all(&name).iter();
-    let first = values.next();
-    if values.next().is_some() {
-        return Err(Problem::new(BAD_ORIGIN, format!("the header `{name}` is there twice")));
-    }
-    let unreadable = || Problem::new(BAD_ORIGIN, format!("the header `{name}` is not ASCII"));
-    first.map(|v| v.to_str().map_err(|_| unreadable())).transpose()
 }
 
 fn short(text: &str) -> String {

@@ -1,1 +1,56 @@
+//! The TCP door: what agents, their clients and enforcers use.
 
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use chancery_model::problem::{NO_ENDPOINT, NO_METHOD, Problem};
+
+use super::guard::{Names, guard};
+use crate::failure::Failure;
+use crate::oauth::{enrol, jwks, metadata, token};
+use crate::rooms::Rooms;
+use crate::{authzen, health};
+
+/// The longest body that an endpoint reads at once, in bytes.
+const BODY: usize = 1 << 20;
+
+/// Every address of this door.
+pub(crate) fn router(rooms: Arc<Rooms>, names: Names) -> Router {
+    Router::new()
+        .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
+        .route("/.well-known/oauth-protected-resource", get(metadata::access_resource))
+        .route("/.well-known/oauth-protected-resource/access/v1", get(metadata::access_resource))
+        .route("/.well-known/oauth-protected-resource/mcp/{server}", get(metadata::mcp_resource))
+        .route("/.well-known/authzen-configuration", get(metadata::authzen))
+        .route("/oauth/token", post(token::handle))
+        .route("/oauth/jwks", get(jwks::handle))
+        .route("/oauth/enrol", post(enrol::handle))
+        .route("/mcp/{server}", any(mcp))
+        .route("/access/v1/evaluation", post(authzen::evaluation::handle))
+        .route("/access/v1/evaluations", post(authzen::evaluations::handle))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .fallback(missing)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn_with_state(names, guard))
+        .with_state(rooms)
+}
+
+/// The data path: see `chancery_gateway::act`.
+async fn mcp(State(rooms): State<Arc<Rooms>>, request: Request) -> Response {
+    rooms.gateway.handle(request).await.map(axum::body::Body::new)
+}
+
+pub(super) async fn missing(request: Request) -> Response {
+    let detail = format!("`{}`", request.uri().path().chars().take(100).collect::<String>());
+    Failure::from(Problem::new(NO_ENDPOINT, detail)).into_response()
+}
+
+pub(super) async fn no_method(request: Request) -> Response {
+    Failure::from(Problem::new(NO_METHOD, format!("the method was {}", request.method()))).into_response()
+}

@@ -1,0 +1,307 @@
+//! `chancery agent`: who acts here.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use chancery_model::problem::LOCAL_FILE;
+use chancery_model::{Secret, Span, Timestamp};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::failure::{Done, Failure};
+use crate::http::{encoded, query};
+use crate::keys;
+use crate::output::{Column, column, wide};
+
+/// What can be done with agents.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make an identity, with the people who answer for it, and a one-time code for its first key
+    #[command(after_help = REGISTER)]
+    Register(Register),
+    /// Make a key here and prove possession of it with a one-time code
+    #[command(after_help = ENROL)]
+    Enrol(Enrol),
+    /// Make another one-time code, for a first key or a new one
+    Code(Name),
+    /// List agents
+    List(List),
+    /// Show one agent
+    Get(Name),
+    /// Stop an agent: its next call is refused, whatever it holds
+    #[command(after_help = "Examples:\n  chancery agent suspend crm-assistant --reason 'odd calls since noon'")]
+    Suspend(Because),
+    /// Let a stopped agent go on; its sessions from before stay ended
+    Resume(Because),
+    /// Move the date after which it may not act
+    #[command(
+        after_help = "Examples:\n  chancery agent extend crm-assistant --days 90\n  chancery agent extend crm-assistant --until 2027-06-30"
+    )]
+    Extend(Extend),
+    /// Allow or refuse tokens without a proof, for clients that know nothing else
+    #[command(
+        after_help = "Examples:\n  chancery agent bearer legacy-bot --allow     shown as a finding\n  chancery agent bearer legacy-bot --refuse"
+    )]
+    Bearer(Bearer),
+}
+
+const REGISTER: &str = "\
+Examples:
+  chancery agent register crm-assistant --sponsor mara@example.com --owner lee@example.com --purpose 'answers customers'
+  chancery agent register crm-assistant … --enrol        make its key here at once
+  chancery agent register orders-api … --kind service_account --days 365";
+
+const ENROL: &str = "\
+Examples:
+  chancery agent code crm-assistant -o name | chancery agent enrol crm-assistant
+  chancery agent enrol crm-assistant --code-file code.txt
+The code is never taken from the command line: other users of the machine can read that.";
+
+/// The fields of a new identity.
+#[derive(Debug, Args)]
+pub struct Register {
+    /// Its name: lower-case letters, digits and `-`; never reused
+    name: String,
+    /// The accountable business person
+    #[arg(long)]
+    sponsor: String,
+    /// The technical keeper
+    #[arg(long)]
+    owner: String,
+    /// Why it exists, in a sentence
+    #[arg(long)]
+    purpose: String,
+    /// What kind of identity it is
+    #[arg(long, value_enum, default_value_t = Kind::Agent)]
+    kind: Kind,
+    /// The template it is an instance of
+    #[arg(long)]
+    blueprint: Option<String>,
+    #[command(flatten)]
+    until: Until,
+    /// Make its key here at once
+    #[arg(long)]
+    enrol: bool,
+}
+
+/// Kinds of identities.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Kind {
+    /// An AI agent
+    Agent,
+    /// A service account, for instance an application that enforces decisions itself
+    ServiceAccount,
+    /// A script, a scheduled job, a bot
+    Bot,
+}
+
+/// A date, or a number of days.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct Until {
+    /// The day or time after which it may not act (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// The same as a number of days from now
+    #[arg(long)]
+    days: Option<u32>,
+}
+
+/// Where the code comes from.
+#[derive(Debug, Args)]
+pub struct Enrol {
+    /// The agent's name
+    name: String,
+    /// The file with the code, `-` for standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    code_file: PathBuf,
+}
+
+/// One agent.
+#[derive(Debug, Args)]
+pub struct Name {
+    /// The agent's name
+    name: String,
+}
+
+/// One agent, and why.
+#[derive(Debug, Args)]
+pub struct Because {
+    /// The agent's name
+    name: String,
+    /// Why; stands in the log
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// Which agents.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only those in this state
+    #[arg(long, value_parser = ["registered", "active", "suspended"])]
+    state: Option<String>,
+}
+
+/// A later date.
+#[derive(Debug, Args)]
+pub struct Extend {
+    /// The agent's name
+    name: String,
+    #[command(flatten)]
+    until: Until,
+}
+
+/// Whether bearer tokens are accepted.
+#[derive(Debug, Args)]
+pub struct Bearer {
+    /// The agent's name
+    name: String,
+    /// Accept tokens without a proof
+    #[arg(long, conflicts_with = "refuse", required_unless_present = "refuse")]
+    allow: bool,
+    /// Accept them no longer
+    #[arg(long)]
+    refuse: bool,
+}
+
+const COLUMNS: &[Column] = &[
+    column("NAME", "/name"),
+    column("STATE", "/state"),
+    column("SPONSOR", "/sponsor"),
+    column("OWNER", "/owner"),
+    column("EXPIRES", "/expires_at"),
+    wide("KIND", "/kind"),
+    wide("PURPOSE", "/purpose"),
+    wide("BLUEPRINT", "/blueprint"),
+    wide("BEARER", "/bearer"),
+    wide("EPOCH", "/epoch"),
+    wide("KEY", "/key_thumbprint"),
+    wide("CREATED", "/created_at"),
+    wide("ID", "/id"),
+];
+
+const CODE: &[Column] = &[column("CODE", "/code"), column("AGENT", "/agent"), column("EXPIRES", "/expires_at")];
+
+const ENROLLED: &[Column] = &[
+    column("NAME", "/name"),
+    column("CLIENT ID", "/client_id"),
+    column("KEY", "/kid"),
+    column("ISSUER", "/issuer"),
+    column("TOKEN ENDPOINT", "/token_endpoint"),
+];
+
+/// Does it.
+pub async fn run(context: &Context, verb: &Verb) -> Done {
+    match verb {
+        Verb::Register(args) => register(context, args).await,
+        Verb::Enrol(args) => enrol(context, args).await,
+        Verb::Code(args) => code(context, &args.name).await,
+        Verb::List(args) => list(context, args).await,
+        Verb::Get(args) => show(context, &context.admin()?.get(&path(&args.name, "")).await?),
+        Verb::Suspend(args) => step(context, &args.name, "/suspend", &json!({"reason": args.reason})).await,
+        Verb::Resume(args) => step(context, &args.name, "/resume", &json!({"reason": args.reason})).await,
+        Verb::Extend(args) => extend(context, args).await,
+        Verb::Bearer(args) => step(context, &args.name, "/bearer", &json!({"allow": args.allow})).await,
+    }
+}
+
+async fn register(context: &Context, args: &Register) -> Done {
+    let kind = args.kind.to_possible_value().map(|v| v.get_name().to_owned());
+    let body = json!({
+        "name": args.name, "sponsor": args.sponsor, "owner": args.owner, "purpose": args.purpose,
+        "kind": kind, "blueprint": args.blueprint, "expires_at": args.until.time(context)?,
+    });
+    let made = context.admin()?.post("/v1/agents", &body).await?;
+    if args.enrol {
+        let code = made.pointer("/enrolment/code").and_then(Value::as_str).unwrap_or_default();
+        return prove(context, &args.name, &Secret::new(code.to_owned())).await;
+    }
+    if context.output.is_json() {
+        return context.output.item(COLUMNS, &made);
+    }
+    show(context, &made["agent"])?;
+    context.output.item(CODE, &made["enrolment"])?;
+    context
+        .output
+        .note("next: give the code to the agent's keeper: `chancery agent enrol NAME` reads it from standard input");
+    Ok(())
+}
+
+async fn code(context: &Context, name: &str) -> Done {
+    let made = context.admin()?.post("/v1/enrolments", &json!({"agent": name})).await?;
+    context.output.item(CODE, &made)
+}
+
+async fn enrol(context: &Context, args: &Enrol) -> Done {
+    let code = read_code(&args.code_file)?;
+    prove(context, &args.name, &code).await
+}
+
+/// Makes a key, proves possession of it, and keeps it once the server has accepted it.
+async fn prove(context: &Context, name: &str, code: &Secret) -> Done {
+    let enrolled = keys::enrol(context, name, code).await?;
+    context.output.item(ENROLLED, &enrolled)?;
+    context.output.note(&format!("the key is in {}", context.keys().path(name)?.display()));
+    Ok(())
+}
+
+fn read_code(path: &PathBuf) -> Done<Secret> {
+    let mut text = String::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    read.map_err(|e| Failure::file(path, e))?;
+    // A line of `agent code` piped here has the code in its first column.
+    let code = text.split_whitespace().next().unwrap_or_default().to_owned();
+    if code.is_empty() {
+        return Err(
+            Failure::new(LOCAL_FILE, "there is no code to read").next("pipe it in, or name a file: --code-file FILE")
+        );
+    }
+    Ok(Secret::new(code))
+}
+
+async fn list(context: &Context, args: &List) -> Done {
+    let path = format!("/v1/agents{}", query(&[("state", args.state.as_deref())]));
+    let found = context.admin()?.get(&path).await?;
+    context.output.list(COLUMNS, items(&found))
+}
+
+async fn extend(context: &Context, args: &Extend) -> Done {
+    let until = args.until.time(context)?;
+    let until = until.ok_or_else(|| Failure::usage("neither --until nor --days is given"))?;
+    step(context, &args.name, "/extend", &json!({"expires_at": until})).await
+}
+
+async fn step(context: &Context, name: &str, step: &str, body: &Value) -> Done {
+    show(context, &context.admin()?.post(&path(name, step), body).await?)
+}
+
+fn show(context: &Context, agent: &Value) -> Done {
+    context.output.item(COLUMNS, agent)
+}
+
+fn path(name: &str, step: &str) -> String {
+    format!("/v1/agents/{}{step}", encoded(name))
+}
+
+/// The rows of a list answer.
+pub fn items(found: &Value) -> &[Value] {
+    found["items"].as_array().map_or(&[], Vec::as_slice)
+}
+
+impl Until {
+    /// The time in RFC 3339, if one was given.
+    pub fn time(&self, context: &Context) -> Done<Option<String>> {
+        if let Some(days) = self.days {
+            return Ok(Some((context.clock.now() + Span::days(days.into())).rfc3339()));
+        }
+        let Some(text) = &self.until else { return Ok(None) };
+        let time = Timestamp::parse(text).ok_or_else(|| Failure::usage(format!("`{text}` is not a day or time")))?;
+        Ok(Some(time.rfc3339()))
+    }
+}

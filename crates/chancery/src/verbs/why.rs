@@ -1,0 +1,71 @@
+//! `chancery why`: a decision explained, as it was.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::failure::Done;
+use crate::http::encoded;
+use crate::output::{Column, cell, column};
+
+/// Which decision.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  chancery why d-00001k\n  chancery why d-00001k -o json")]
+pub struct Args {
+    /// Its id: d-…
+    id: String,
+}
+
+const COLUMNS: &[Column] = &[
+    column("ID", "/id"),
+    column("OUTCOME", "/outcome"),
+    column("AGENT", "/agent"),
+    column("ACTION", "/action"),
+    column("RESOURCE", "/resource"),
+    column("TIME", "/at"),
+];
+
+/// Prints it.
+pub async fn run(context: &Context, args: &Args) -> Done {
+    let found = context.admin()?.get(&format!("/v1/decisions/{}", encoded(&args.id))).await?;
+    if context.global().output.is_some() {
+        return context.output.item(COLUMNS, &found);
+    }
+    context.output.text(&story(&found))
+}
+
+/// The decision as a person would tell it.
+pub fn story(found: &Value) -> String {
+    let get = |pointer: &str| cell(found, pointer);
+    let mut text = String::new();
+    let _ = writeln!(text, "{}: {}", get("/outcome"), get("/sentence"));
+    for (label, pointer) in [
+        ("when", "/at"),
+        ("human", "/human"),
+        ("session", "/session"),
+        ("reason", "/reason"),
+        ("code", "/reasons"),
+        ("result", "/result"),
+        ("detail", "/detail"),
+        ("set", "/policy_version"),
+    ] {
+        let value = get(pointer);
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {label:8} {value}");
+        }
+    }
+    for policy in found["policies"].as_array().into_iter().flatten() {
+        let grant = cell(policy, "/grant");
+        let by = if grant.is_empty() { String::new() } else { format!(" by grant {grant}") };
+        let _ = writeln!(text, "  policy   {}{by}", cell(policy, "/policy"));
+        for line in policy["text"].as_str().unwrap_or_default().lines() {
+            let _ = writeln!(text, "           | {}", line.replace(char::is_control, " "));
+        }
+    }
+    for miss in found["would_pass"].as_array().into_iter().flatten() {
+        let _ = writeln!(text, "  to pass  {}: {}", cell(miss, "/policy"), cell(miss, "/needs"));
+    }
+    let _ = writeln!(text, "  record   {}", get("/record"));
+    text
+}

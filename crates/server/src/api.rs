@@ -1,0 +1,54 @@
+//! The admin API: one noun a module, one endpoint a file. This list is all of it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{delete, get, post, put};
+
+use crate::rooms::Rooms;
+
+pub(crate) mod agents;
+pub(crate) mod decisions;
+pub(crate) mod enrolments;
+pub(crate) mod findings;
+pub(crate) mod grants;
+pub(crate) mod log;
+pub(crate) mod policies;
+pub(crate) mod secrets;
+pub(crate) mod servers;
+pub(crate) mod sessions;
+pub(crate) mod status;
+pub(crate) mod tools;
+
+/// Every endpoint.
+pub(crate) fn routes() -> Router<Arc<Rooms>> {
+    Router::new()
+        .route("/v1/agents", get(agents::list::handle).post(agents::register::handle))
+        .route("/v1/agents/{name}", get(agents::get::handle))
+        .route("/v1/agents/{name}/suspend", post(agents::suspend::handle))
+        .route("/v1/agents/{name}/resume", post(agents::resume::handle))
+        .route("/v1/agents/{name}/extend", post(agents::extend::handle))
+        .route("/v1/agents/{name}/bearer", post(agents::bearer::handle))
+        .route("/v1/enrolments", post(enrolments::create::handle))
+        .route("/v1/grants", get(grants::list::handle).post(grants::create::handle))
+        .route("/v1/grants/{id}", delete(grants::revoke::handle))
+        .route("/v1/sessions", get(sessions::list::handle))
+        .route("/v1/sessions/{id}/end", post(sessions::end::handle))
+        .route("/v1/tools", get(tools::list::handle))
+        .route("/v1/tools/approve", post(tools::approve::handle))
+        .route("/v1/secrets", get(secrets::list::handle))
+        .route("/v1/secrets/{name}", put(secrets::set::handle).delete(secrets::delete::handle))
+        .route("/v1/policies", get(policies::status::handle))
+        .route("/v1/policies/reload", post(policies::reload::handle))
+        .route("/v1/decisions/{id}", get(decisions::get::handle))
+        .route("/v1/log", get(log::search::handle))
+        .route("/v1/log/follow", get(log::follow::handle))
+        .route("/v1/log/checkpoint", get(log::checkpoint::handle))
+        .route("/v1/log/tile/{level}/{index}", get(log::tile::handle))
+        .route("/v1/log/proof/{id}", get(log::proof::handle))
+        .route("/v1/log/export", get(log::export::handle))
+        .route("/v1/log/{id}/erase", post(log::erase::handle))
+        .route("/v1/findings", get(findings::list::handle))
+        .route("/v1/servers", get(servers::list::handle))
+        .route("/v1/status", get(status::handle))
+}

@@ -1,0 +1,61 @@
+//! `POST /v1/agents`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use chancery_model::{AgentKind, Timestamp};
+use chancery_register::Registration;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{CodeView, View};
+use crate::door::admin::Peer;
+use crate::failure::Answer;
+use crate::input::{self, Body};
+use crate::rooms::Rooms;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    name: String,
+    #[serde(default = "agent")]
+    kind: AgentKind,
+    sponsor: String,
+    owner: String,
+    purpose: String,
+    blueprint: Option<String>,
+    expires_at: Option<String>,
+}
+
+fn agent() -> AgentKind {
+    AgentKind::Agent
+}
+
+/// The new identity, and the one-time code with which it enrols its key.
+#[derive(Serialize)]
+pub(crate) struct Made {
+    agent: View,
+    enrolment: CodeView,
+}
+
+/// Registers an identity. Sponsor, owner and purpose are mandatory; without `expires_at` it has an end all the same.
+pub(crate) async fn handle(
+    State(rooms): State<Arc<Rooms>>,
+    Extension(peer): Extension<Peer>,
+    Body(wanted): Body<Wanted>,
+) -> Answer<(StatusCode, Json<Made>)> {
+    let end: Option<Timestamp> = wanted.expires_at.as_deref().map(input::time).transpose()?;
+    let registration = Registration {
+        name: wanted.name,
+        kind: wanted.kind,
+        sponsor: wanted.sponsor,
+        owner: wanted.owner,
+        purpose: wanted.purpose,
+        blueprint: wanted.blueprint,
+        expires_in: end.map(|end| end - rooms.clock.now()),
+    };
+    let made = rooms.registrar.register(&registration, &peer.actor()).await?;
+    let enrolment = CodeView::of(&made.agent.name, &made.code);
+    Ok((StatusCode::CREATED, Json(Made { agent: View::from(&made.agent), enrolment })))
+}

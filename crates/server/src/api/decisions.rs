@@ -1,0 +1,5 @@
+//! Decisions, explained as they were.
+
+pub(crate) mod get;
+mod question;
+mod then;

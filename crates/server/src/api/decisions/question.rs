@@ -1,0 +1,45 @@
+//! The question behind an entry, put together again from what is kept.
+
+use chancery_authorize::Asked;
+use chancery_record::Found;
+use chancery_store::{bodies, sessions};
+use serde_json::Value;
+
+use crate::failure::Answer;
+use crate::rooms::Rooms;
+
+/// The question; nothing if its parts are not kept (any more).
+pub(super) async fn of(rooms: &Rooms, found: &Found) -> Answer<Option<Asked>> {
+    let kept = bodies::get(&rooms.store, found.position).await?;
+    let content = |name: &str| {
+        let body = kept.iter().find(|body| body.name == name)?;
+        serde_json::from_slice::<Value>(&body.kept.as_ref()?.content).ok()
+    };
+    if let Some(question) = content("question") {
+        return Ok(serde_json::from_value(question).ok());
+    }
+    let draft = &found.entry.draft;
+    let (Some(agent), Some(server)) = (draft.who.name.clone(), draft.what.server.clone()) else { return Ok(None) };
+    let (human, reason) = (draft.who.human.clone(), draft.why.reason.clone());
+    let session_age = session_age(rooms, found).await?;
+    Ok(match (&draft.what.tool, &draft.what.action) {
+        (Some(tool), _) => {
+            let args = content("arguments");
+            args.map(|args| Asked::ToolCall { agent, human, session_age, reason, server, tool: tool.clone(), args })
+        }
+        (None, Some(action)) => {
+            let (action, resource) = (action.clone(), draft.what.resource.clone());
+            Some(Asked::ServerAct { agent, human, session_age, reason, server, action, resource })
+        }
+        (None, None) => None,
+    })
+}
+
+async fn session_age(rooms: &Rooms, found: &Found) -> Answer<i64> {
+    let id = found.entry.draft.authority.session.as_deref().and_then(|id| id.parse().ok());
+    let session = match id {
+        Some(id) => sessions::get(&rooms.store, &id).await?,
+        None => None,
+    };
+    Ok(session.map_or(0, |session| (found.entry.draft.at - session.opened_at).as_seconds()))
+}

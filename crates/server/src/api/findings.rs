@@ -1,0 +1,3 @@
+//! What is wrong with identities and tools.
+
+pub(crate) mod list;

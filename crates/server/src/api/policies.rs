@@ -1,0 +1,4 @@
+//! The policy set in force.
+
+pub(crate) mod reload;
+pub(crate) mod status;

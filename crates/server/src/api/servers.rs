@@ -1,0 +1,3 @@
+//! Upstream servers as they are configured.
+
+pub(crate) mod list;

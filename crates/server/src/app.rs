@@ -1,0 +1,315 @@
+//! From a configuration to a running server, and back to a flushed record.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chancery_authenticate::{Authenticator, LogKey, Vault};
+use chancery_authorize::{Engine, Files, Snapshot, Sources};
+use chancery_gateway::{Gateway, Parts};
+use chancery_model::problem::{BAD_CONFIG, INTERNAL, Problem, STORE_FAILED, UNSAFE_CONFIG};
+use chancery_model::{Changed, Clock, Random};
+use chancery_record::Recorder;
+use chancery_register::Registrar;
+use chancery_store::{Store, agents, grants};
+use chancery_tlog::Signer;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Config;
+use crate::credentials::Sealed;
+use crate::door::guard::Names;
+use crate::door::listen::{self, Closing};
+use crate::door::{admin, tcp};
+use crate::policies::{Policies, sha256};
+use crate::rooms::Rooms;
+use crate::settings;
+
+/// For requests that are under way when the server is told to stop.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// For the first listing of tools at start.
+const FIRST_CONTACT: Duration = Duration::from_secs(5);
+
+/// A running server. Dropping it without [`App::stop`] is a crash: nothing that was acknowledged is lost.
+pub struct App {
+    rooms: Arc<Rooms>,
+    address: SocketAddr,
+    socket: PathBuf,
+    doors: Closing,
+    chores: Closing,
+    /// Cancelled when something in the background failed for good.
+    broken: CancellationToken,
+}
+
+impl App {
+    /// Opens the data, loads the policies and opens both doors. A policy set that is not valid does not keep the
+    /// server from starting: it denies everything and says why.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, Problem> {
+        config.check().map_err(|e| Problem::new(BAD_CONFIG, e.to_string()))?;
+        let store = open_store(&config, &clock, &random).await?;
+        let listener = bind(config.listen).await?;
+        let address = listener.local_addr().map_err(|e| cannot_listen(config.listen, &e))?;
+        let rooms = Arc::new(open_rooms(config, store, address, clock, random).await?);
+        let socket = rooms.config.data.join("admin.sock");
+        let admin = bind_admin(&socket)?;
+        let app = Self {
+            doors: Closing { cancel: rooms.closing.clone(), tasks: TaskTracker::new() },
+            chores: Closing { cancel: CancellationToken::new(), tasks: TaskTracker::new() },
+            broken: CancellationToken::new(),
+            rooms,
+            address,
+            socket,
+        };
+        app.run_chores();
+        app.open_doors(listener, admin);
+        Ok(app)
+    }
+
+    /// What clients call this server, without a trailing slash.
+    pub fn url(&self) -> &str {
+        &self.rooms.url
+    }
+
+    /// Where the TCP door listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the admin door listens.
+    pub fn admin_socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Whether a policy set is in force; if not, everything is denied.
+    pub fn is_ready(&self) -> bool {
+        self.rooms.policies.status().version.is_some()
+    }
+
+    /// Returns once the server cannot go on: a commit failed, or the log is not what was signed. It must be stopped.
+    pub async fn failed(&self) -> Problem {
+        tokio::select! {
+            error = self.rooms.store.failed() => Problem::new(STORE_FAILED, error.to_string()),
+            () = self.broken.cancelled() => Problem::new(STORE_FAILED, "the sequencer of the log ended"),
+        }
+    }
+
+    /// Closes the doors, lets what is under way end, writes and signs the rest of the record, closes the data.
+    pub async fn stop(self) {
+        self.doors.cancel.cancel();
+        self.doors.tasks.close();
+        if tokio::time::timeout(PATIENCE, self.doors.tasks.wait()).await.is_err() {
+            tracing::warn!("requests were still under way after {} s", PATIENCE.as_secs());
+        }
+        self.chores.cancel.cancel();
+        self.chores.tasks.close();
+        self.chores.tasks.wait().await;
+        self.rooms.store.close().await;
+        // Nobody listens there any more.
+        let _ = std::fs::remove_file(&self.socket);
+    }
+
+    fn open_doors(&self, listener: TcpListener, admin: UnixListener) {
+        let names = names(&self.rooms, self.address);
+        let public = tcp::router(Arc::clone(&self.rooms), names);
+        let private = admin::router(Arc::clone(&self.rooms));
+        self.doors.tasks.spawn(listen::tcp(listener, public, self.doors.clone()));
+        self.doors.tasks.spawn(listen::unix(admin, private, self.doors.clone()));
+    }
+
+    fn run_chores(&self) {
+        let stop = || self.chores.cancel.clone().cancelled_owned();
+        let (recorder, broken) = (self.rooms.recorder.clone(), self.broken.clone());
+        let sequenced = recorder.run(stop());
+        self.chores.tasks.spawn(async move {
+            if let Err(error) = sequenced.await {
+                tracing::error!(%error, "the sequencer of the log ended");
+                broken.cancel();
+            }
+        });
+        self.chores.tasks.spawn(Arc::clone(&self.rooms.authenticator).run(stop()));
+        let idle = Arc::clone(&self.rooms.gateway).run(self.chores.cancel.clone());
+        self.chores.tasks.spawn(idle);
+        let (policies, stop) = (self.rooms.policies.clone(), stop());
+        self.chores.tasks.spawn(async move {
+            tokio::select! {
+                () = policies.keep_up() => {}
+                () = stop => {}
+            }
+        });
+    }
+}
+
+async fn open_store(config: &Config, clock: &Arc<dyn Clock>, random: &Arc<dyn Random>) -> Result<Store, Problem> {
+    let settings = chancery_store::Config { path: config.data.clone() };
+    let opened = Store::open(&settings, Arc::clone(clock), Arc::clone(random)).await;
+    opened.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Problem> {
+    TcpListener::bind(address).await.map_err(|e| cannot_listen(address, &e))
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Problem {
+    Problem::new(BAD_CONFIG, format!("listen: {address}: {error}")).next("stop what listens there, or change `listen`")
+}
+
+/// The store's lock is ours, so a socket that is still there is a dead one's.
+fn bind_admin(path: &Path) -> Result<UnixListener, Problem> {
+    let cannot = |e: std::io::Error| {
+        Problem::new(BAD_CONFIG, format!("{}: {e}", path.display()))
+            .next("choose a data directory with a shorter path (a socket's is 100 bytes at the most)")
+    };
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(cannot(e)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(cannot)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+    Ok(listener)
+}
+
+async fn open_rooms(
+    config: Config,
+    store: Store,
+    address: SocketAddr,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Rooms, Problem> {
+    let url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let vault = Vault::open(&config.kek, &config.data, Arc::clone(&random))
+        .map_err(|e| Problem::new(UNSAFE_CONFIG, e.to_string()))?;
+    let recorder = open_record(&config, &store, &vault, &clock, &random).await?;
+    let engine = open_engine(&store).await?;
+    let servers = config.servers.keys().cloned().collect();
+    let policies =
+        Policies::new(config.policies.clone(), servers, Arc::clone(&engine), store.clone(), Arc::clone(&clock));
+    let authenticator = Authenticator::open(
+        settings::authenticate(&config, &url),
+        store.clone(),
+        vault.clone(),
+        Arc::clone(&clock),
+        Arc::clone(&random),
+    );
+    let authenticator = authenticator.await.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))?;
+    if let Err(failure) = policies.reload("chancery").await {
+        tracing::error!(code = failure.0.code, "not ready, everything is denied: {}", failure.0.detail);
+    }
+    let settled = policies.clone();
+    let parts = Parts {
+        store: store.clone(),
+        authenticator: Arc::clone(&authenticator),
+        engine: Arc::clone(&engine),
+        recorder: recorder.clone(),
+        secrets: Arc::new(Sealed { store: store.clone(), vault: vault.clone() }),
+        tools_changed: Arc::new(move || {
+            let policies = settled.clone();
+            Box::pin(async move { policies.settle().await })
+        }),
+        clock: Arc::clone(&clock),
+        random: Arc::clone(&random),
+    };
+    let gateway = Gateway::open(settings::gateway(&config, &url), parts).await;
+    let gateway = gateway.map_err(|e| Problem::new(BAD_CONFIG, e.to_string()))?;
+    contact(&gateway).await;
+    let registrar =
+        Registrar::new(chancery_register::Config::default(), store.clone(), Arc::clone(&clock), Arc::clone(&random));
+    let closing = CancellationToken::new();
+    let started = clock.now();
+    Ok(Rooms {
+        config,
+        url,
+        started,
+        clock,
+        store,
+        vault,
+        authenticator,
+        engine,
+        policies,
+        recorder,
+        registrar,
+        gateway,
+        closing,
+    })
+}
+
+/// Lists the tools of every server, so that they are pinned before anybody is given a right to one. A server that
+/// does not answer does not keep us from starting: its tools are pinned at the first contact.
+async fn contact(gateway: &Arc<Gateway>) {
+    let asking = Arc::clone(gateway);
+    let asked = tokio::spawn(async move {
+        for contact in asking.contact_all().await {
+            match contact.tools {
+                Ok(tools) => tracing::info!(server = contact.server, tools, "listed"),
+                Err(why) => tracing::warn!(server = contact.server, why, "does not answer yet"),
+            }
+        }
+    });
+    if tokio::time::timeout(FIRST_CONTACT, asked).await.is_err() {
+        tracing::warn!("some servers take long to answer: their tools are pinned as they do");
+    }
+}
+
+/// The record, with every intent that the last run left open closed as indeterminate.
+async fn open_record(
+    config: &Config,
+    store: &Store,
+    vault: &Vault,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+) -> Result<Recorder, Problem> {
+    let failed = |e: &dyn std::fmt::Display| Problem::new(STORE_FAILED, e.to_string());
+    let key = LogKey::load(store, vault, &**clock, &**random).await.map_err(|e| failed(&e))?;
+    let seed = key.seed().map_err(|e| failed(&e))?;
+    let signer = Signer::from_seed(&config.log.origin, &seed).map_err(|e| Problem::new(BAD_CONFIG, e.to_string()))?;
+    let recorder = Recorder::new(store.clone(), signer, Arc::clone(clock));
+    let open = recorder.indeterminate().await.map_err(|e| failed(&e))?;
+    if !open.is_empty() {
+        tracing::warn!(
+            count = open.len(),
+            "acts of the last run may or may not have happened: see `chancery log tail`"
+        );
+    }
+    Ok(recorder)
+}
+
+/// An engine that knows agents and grants and follows them, and denies everything until a policy set is installed.
+async fn open_engine(store: &Store) -> Result<Arc<Engine>, Problem> {
+    let nothing = Files::default();
+    let sources = Sources { files: &nothing, servers: &[], tools: &[], hash: sha256 };
+    let snapshot = Snapshot::build(&sources).map_err(|_| Problem::new(INTERNAL, "the empty policy set is refused"))?;
+    let engine = Arc::new(Engine::new(snapshot));
+    let following = Arc::clone(&engine);
+    store.observe(Box::new(move |changed| follow(&following, changed)));
+    let failed = |e: chancery_store::StoreError| Problem::new(STORE_FAILED, e.to_string());
+    for agent in agents::all(store).await.map_err(failed)? {
+        engine.agent_changed(&agent);
+    }
+    for grant in grants::all(store).await.map_err(failed)? {
+        follow_grant(&engine, &grant);
+    }
+    Ok(engine)
+}
+
+fn follow(engine: &Engine, changed: &Changed) {
+    match changed {
+        Changed::Agent(agent) => engine.agent_changed(agent),
+        Changed::Grant(grant) => follow_grant(engine, grant),
+        Changed::Session(_) | Changed::Tool(_) => {}
+    }
+}
+
+fn follow_grant(engine: &Engine, grant: &chancery_model::Grant) {
+    if let Err(problem) = engine.grant_changed(grant) {
+        tracing::debug!(grant = %grant.id, why = problem.detail, "a grant gives nothing under the policies in force");
+    }
+}
+
+fn names(rooms: &Rooms, address: SocketAddr) -> Names {
+    let authority = rooms.url.split_once("://").map_or(rooms.url.as_str(), |(_, rest)| rest).to_owned();
+    let local = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{}", address.port()));
+    Names::new(local.into_iter().chain([authority]).chain(rooms.config.hosts.clone()), &["http", "https"])
+}

@@ -1,0 +1,26 @@
+//! `POST /access/v1/evaluation` (section 6).
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chancery_authorize::Evaluation;
+use http::HeaderMap;
+
+use super::{admitted, echoing, json, record};
+use crate::rooms::Rooms;
+
+/// One question, one answer, one entry.
+pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, body: Body) -> Response {
+    let answer = answer(&rooms, &headers, body).await.unwrap_or_else(|refusal| refusal);
+    echoing(&headers, answer)
+}
+
+async fn answer(rooms: &Rooms, headers: &HeaderMap, body: Body) -> Result<Response, Response> {
+    let url = format!("{}/access/v1/evaluation", rooms.url);
+    let (caller, question) = admitted::<Evaluation>(rooms, &url, headers, body).await?;
+    let verdict = rooms.engine.evaluate(&question, rooms.clock.now());
+    let decided = record(rooms, &caller, question.question(), verdict).await;
+    Ok(json(&decided.map_err(IntoResponse::into_response)?))
+}

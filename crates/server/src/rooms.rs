@@ -1,0 +1,46 @@
+//! What every handler has at hand.
+
+use std::sync::Arc;
+
+use chancery_authenticate::{Authenticator, Vault};
+use chancery_authorize::Engine;
+use chancery_gateway::Gateway;
+use chancery_model::{Clock, Timestamp};
+use chancery_record::Recorder;
+use chancery_register::Registrar;
+use chancery_store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+use crate::policies::Policies;
+
+/// The rooms behind the doors.
+pub(crate) struct Rooms {
+    pub(crate) config: Config,
+    /// What clients call this server, without a trailing slash.
+    pub(crate) url: String,
+    pub(crate) started: Timestamp,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Store,
+    pub(crate) vault: Vault,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) policies: Policies,
+    pub(crate) recorder: Recorder,
+    pub(crate) registrar: Registrar,
+    pub(crate) gateway: Arc<Gateway>,
+    /// Cancelled when the doors are to close: answers without an end must end then.
+    pub(crate) closing: CancellationToken,
+}
+
+impl Rooms {
+    /// The resource that tokens for the access API are for.
+    pub(crate) fn access_resource(&self) -> String {
+        format!("{}/access/v1", self.url)
+    }
+
+    /// The resource that tokens for one upstream server are for.
+    pub(crate) fn mcp_resource(&self, server: &str) -> String {
+        format!("{}/mcp/{server}", self.url)
+    }
+}

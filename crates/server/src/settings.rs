@@ -1,0 +1,65 @@
+//! What each room is told of the configuration.
+
+use chancery_authenticate::SessionLimits;
+use chancery_gateway::{Inject, PinMode, ServerConfig};
+
+use crate::{Config, Pin, Transport, Upstream};
+
+/// The room that knows who is calling.
+pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate::Config {
+    let servers = config.servers.keys().map(|name| format!("{url}/mcp/{name}"));
+    chancery_authenticate::Config {
+        issuer: url.to_owned(),
+        audiences: servers.chain([format!("{url}/access/v1")]).collect(),
+        token_lifetime: config.tokens.lifetime(),
+        sessions: SessionLimits {
+            maximum: config.tokens.session(),
+            idle: config.tokens.idle(),
+            ..SessionLimits::default()
+        },
+        ..chancery_authenticate::Config::default()
+    }
+}
+
+/// The data path.
+pub(crate) fn gateway(config: &Config, url: &str) -> chancery_gateway::Config {
+    chancery_gateway::Config {
+        public_url: url.to_owned(),
+        servers: config.servers.iter().map(|(name, server)| (name.clone(), upstream(config, server))).collect(),
+        limits: chancery_gateway::Limits::default(),
+        timeouts: chancery_gateway::Timeouts::default(),
+    }
+}
+
+fn upstream(config: &Config, server: &Upstream) -> ServerConfig {
+    ServerConfig {
+        transport: match &server.transport {
+            Transport::Http(url) => chancery_gateway::Transport::Http(url.clone()),
+            Transport::Stdio(command) => chancery_gateway::Transport::Stdio(child(config, command)),
+        },
+        inject: server.inject.as_ref().map(|inject| Inject {
+            name: inject.header.clone(),
+            value: inject.value.clone(),
+            secret: inject.secret.clone(),
+        }),
+        record_fields: config.record_fields.iter().chain(&server.record_fields).cloned().collect(),
+        pin: match config.pin {
+            Pin::FirstUse => PinMode::FirstUse,
+            Pin::Manual => PinMode::Manual,
+        },
+    }
+}
+
+/// A child inherits nothing but the search path, and that only where the file gives it no other.
+fn child(config: &Config, command: &crate::Command) -> chancery_gateway::Command {
+    let mut env = command.env.clone();
+    if let Some(path) = &config.path {
+        env.entry("PATH".to_owned()).or_insert_with(|| path.clone());
+    }
+    chancery_gateway::Command {
+        program: command.program.clone(),
+        args: command.args.clone(),
+        cwd: command.cwd.clone(),
+        env,
+    }
+}

@@ -97,9 +97,8 @@ impl World {
             expires_at: now + Span::days(90),
         };
         let stored = agent.clone();
-        let write = self.store.write(self.draft(), move |tx| {
-            Box::pin(async move { agents::insert(tx, &stored).await })
-        });
+        let write =
+            self.store.write(self.draft(), move |tx| Box::pin(async move { agents::insert(tx, &stored).await }));
         write.await.unwrap();
         agent
     }
@@ -107,9 +106,7 @@ impl World {
     /// Changes an agent as the other room would.
     pub(crate) async fn change(&self, name: &str, step: impl FnOnce(Agent) -> Agent) {
         let agent = step((*self.auth.agent(name).unwrap()).clone());
-        let write = self.store.write(self.draft(), move |tx| {
-            Box::pin(async move { agents::update(tx, &agent).await })
-        });
+        let write = self.store.write(self.draft(), move |tx| Box::pin(async move { agents::update(tx, &agent).await }));
         write.await.unwrap();
     }
 
@@ -123,9 +120,8 @@ impl World {
             expires_at: now + lifetime,
             used_at: None,
         };
-        let write = self.store.write(self.draft(), move |tx| {
-            Box::pin(async move { enrolments::insert(tx, &stored).await })
-        });
+        let write =
+            self.store.write(self.draft(), move |tx| Box::pin(async move { enrolments::insert(tx, &stored).await }));
         write.await.unwrap();
         Secret::new(code)
     }

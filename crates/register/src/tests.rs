@@ -96,7 +96,13 @@ async fn a_registration_has_keepers_a_purpose_and_an_end() {
         let refused = world.registrar.register(wrong, ACTOR).await.unwrap_err();
         assert_eq!(refused.row().code, "C6003", "case {n}: {refused}");
     }
-    assert!(world.registrar.register(&Registration { expires_in: Some(Span::days(365)), ..request("a") }, ACTOR).await.is_ok());
+    assert!(
+        world
+            .registrar
+            .register(&Registration { expires_in: Some(Span::days(365)), ..request("a") }, ACTOR)
+            .await
+            .is_ok()
+    );
     assert_eq!(world.log().await.len(), 2, "what was refused is not in the log");
 }
 
@@ -268,6 +274,10 @@ async fn a_grant_is_revoked_once() {
     assert!(!revoked.in_force(world.clock.now()));
     assert_eq!(world.registrar.revoke_grant(id, "again", ACTOR).await.unwrap_err().row().code, "C6004");
     for unknown in ["grt_00000000000000000000000000", "crm", ""] {
-        assert_eq!(world.registrar.revoke_grant(unknown, "x", ACTOR).await.unwrap_err().row().code, "C6007", "{unknown}");
+        assert_eq!(
+            world.registrar.revoke_grant(unknown, "x", ACTOR).await.unwrap_err().row().code,
+            "C6007",
+            "{unknown}"
+        );
     }
 }

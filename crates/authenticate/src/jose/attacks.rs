@@ -49,9 +49,11 @@ fn a_public_key_is_no_hmac_secret() {
     let key = key();
     let signed = format!("{}.{}", encode(br#"{"alg":"HS256"}"#), encode(b"x"));
     let jwk = key.public().canonical_jwk().to_owned();
-    let point = decode(&serde_json::from_str::<serde_json::Value>(&jwk).unwrap()["x"].as_str().unwrap().to_owned()).unwrap();
+    let members: serde_json::Value = serde_json::from_str(&jwk).unwrap();
+    let point = decode(members["x"].as_str().unwrap()).unwrap();
     for secret in [jwk.as_bytes(), &point, b"", b" ", key.public().thumbprint()] {
-        let mac = aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret), signed.as_bytes());
+        let mac =
+            aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret), signed.as_bytes());
         let forged = format!("{signed}.{}", encode(mac.as_ref()));
         assert!(matches!(verify(&forged, key.public()), Err(JoseError::Algorithm { .. })));
     }
@@ -65,7 +67,9 @@ fn a_signature_of_zeros_is_none() {
         0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
         0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
     ];
-    for signature in [vec![0; 64], vec![], vec![0; 63], vec![0; 65], [order, order].concat(), [order.to_vec(), vec![0; 32]].concat()] {
+    for signature in
+        [vec![0; 64], vec![], vec![0; 63], vec![0; 65], [order, order].concat(), [order.to_vec(), vec![0; 32]].concat()]
+    {
         assert!(verify(&format!("{signed}.{}", encode(&signature)), key.public()).is_err());
     }
 }
@@ -89,7 +93,10 @@ fn header_members_that_change_the_reading_are_refused() {
         assert!(matches!(verify(&signed(&key, &header, b"x"), key.public()), Err(JoseError::Member(_))), "{member}");
     }
     let unknown = r#"{"alg":"ES256","p2c":2147483647,"x":{"y":[1]}}"#;
-    assert!(verify(&signed(&key, unknown, b"x"), key.public()).is_ok(), "unknown members are ignored (RFC 7515, section 4)");
+    assert!(
+        verify(&signed(&key, unknown, b"x"), key.public()).is_ok(),
+        "unknown members are ignored (RFC 7515, section 4)"
+    );
 }
 
 #[test]

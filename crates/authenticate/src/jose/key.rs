@@ -153,7 +153,7 @@ impl PublicKey {
     }
 }
 
-fn required<'a>(member: Option<&'a str>) -> Result<&'a str, JoseError> {
+fn required(member: Option<&str>) -> Result<&str, JoseError> {
     member.ok_or(JoseError::Key("a member that its type requires is missing"))
 }
 

@@ -103,7 +103,13 @@ async fn a_token_lives_five_minutes_to_the_second() {
 async fn a_token_is_for_one_audience_letter_by_letter() {
     let world = World::new().await;
     let token = world.token().await;
-    for audience in ["http://127.0.0.1:8420/mcp/billing", "http://127.0.0.1:8420/mcp/crm/", "http://127.0.0.1:8420/mcp/cr", "HTTP://127.0.0.1:8420/mcp/crm", ""] {
+    for audience in [
+        "http://127.0.0.1:8420/mcp/billing",
+        "http://127.0.0.1:8420/mcp/crm/",
+        "http://127.0.0.1:8420/mcp/cr",
+        "HTTP://127.0.0.1:8420/mcp/crm",
+        "",
+    ] {
         let proof = world.proof(&token);
         let authorization = format!("DPoP {token}");
         let facts = RequestFacts {

@@ -74,7 +74,10 @@ async fn possession_must_be_proved() {
         assert!(world.auth.enrol(&Enrolment { code: &code, jwk, proof: &proof }).await.is_err(), "{jwk}");
     }
     let proof = key.raw(&header, &good);
-    assert!(world.auth.enrol(&Enrolment { code: &code, jwk: key.jwk(), proof: &proof }).await.is_ok(), "failures do not use the code up");
+    assert!(
+        world.auth.enrol(&Enrolment { code: &code, jwk: key.jwk(), proof: &proof }).await.is_ok(),
+        "failures do not use the code up"
+    );
 }
 
 #[tokio::test]

@@ -175,7 +175,14 @@ async fn without_a_nonce_the_client_is_told_and_keeps_its_assertion() {
 #[tokio::test]
 async fn the_request_is_for_exactly_one_known_resource() {
     let world = World::new().await;
-    for resource in ["", "http://127.0.0.1:8420/mcp", "http://127.0.0.1:8420/mcp/crm/", "http://127.0.0.1:8420/mcp/crm?x", "HTTP://127.0.0.1:8420/mcp/crm", "crm"] {
+    for resource in [
+        "",
+        "http://127.0.0.1:8420/mcp",
+        "http://127.0.0.1:8420/mcp/crm/",
+        "http://127.0.0.1:8420/mcp/crm?x",
+        "HTTP://127.0.0.1:8420/mcp/crm",
+        "crm",
+    ] {
         let refused = refusal(&world, &with(&[("resource", resource)], &world.assertion())).await;
         assert_eq!(refused.error, "invalid_target", "{resource}");
     }

@@ -6,6 +6,7 @@
 
 mod archive;
 pub mod args;
+pub mod cli;
 mod pass;
 mod report;
 pub mod sample;

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use chancery_authenticate::jose::{Compact, JoseError, Jwk, Policy, PublicKey};
 use serde_json::Value;
 
-const FILES: [&str; 4] =
-    ["json_web_signature_test.json", "json_web_encryption_test.json", "json_web_key_test.json", "json_web_crypto_test.json"];
+const FILES: [&str; 4] = [
+    "json_web_signature_test.json",
+    "json_web_encryption_test.json",
+    "json_web_key_test.json",
+    "json_web_crypto_test.json",
+];
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
@@ -18,7 +22,9 @@ struct Counts {
 #[test]
 fn every_vector_is_judged_as_expected() {
     let Some(folder) = shared_data("wycheproof-jose") else {
-        println!("skipped: 649 Wycheproof vectors, for there is no `shared/data/wycheproof-jose` in any parent directory");
+        println!(
+            "skipped: 649 Wycheproof vectors, for there is no `shared/data/wycheproof-jose` in any parent directory"
+        );
         return;
     };
     let mut counts = Counts::default();

@@ -164,8 +164,8 @@ fn clauses(rule: &Rule) -> Vec<Clause<'_>> {
 impl Clause<'_> {
     /// Its text, with the values it saw.
     fn shown(&self, evaluator: &Evaluator<'_>, candidate: &Candidate<'_>) -> String {
-        let text = match self.expr.expr_kind() {
-            ExprKind::UnaryApp { op: UnaryOp::Not, arg } if self.expr.source_loc().is_none() => {
+        let said = match self.expr.expr_kind() {
+            ExprKind::UnaryApp { op: UnaryOp::Not, arg } if text(self.expr).starts_with("unless") => {
                 format!("unless `{}`", text(arg))
             }
             _ => format!("`{}`", text(self.expr)),
@@ -176,10 +176,10 @@ impl Clause<'_> {
         let values: Vec<String> = seen
             .into_iter()
             .filter_map(|path| {
-                Some(format!("`{}` was {}", text_of(path), shown(&evaluator.interpret(path, &slots).ok()?)))
+                Some(format!("`{}` was {}", text(path), shown(&evaluator.interpret(path, &slots).ok()?)))
             })
             .collect();
-        if values.is_empty() { text } else { format!("{text} (where {})", values.join(", ")) }
+        if values.is_empty() { said } else { format!("{said} (where {})", values.join(", ")) }
     }
 }
 
@@ -197,10 +197,6 @@ fn text(expr: &Expr) -> String {
     let text = expr.source_loc().and_then(Loc::snippet).map_or_else(|| expr.to_string(), str::to_owned);
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     cut(one_line)
-}
-
-fn text_of(expr: &Expr) -> String {
-    text(expr)
 }
 
 fn shown(value: &Value) -> String {

@@ -29,6 +29,7 @@ pub(crate) fn generate(tools: &[Tool], declared: impl Fn(&str) -> bool) -> Gener
         let mut left_out = Vec::new();
         actions.insert(tool.qualified(), action(tool, &mut left_out));
         if !left_out.is_empty() {
+            left_out.sort();
             let message =
                 format!("policies cannot see these arguments of `{}`: {}", tool.qualified(), left_out.join(", "));
             untyped.push(Diagnostic::warning("(tools)", ARGUMENT_UNTYPED, message));

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod authzen;
+mod front;
 mod laws;
 mod promises;
 mod wycheproof;

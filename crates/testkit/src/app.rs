@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chancery_authenticate::SystemRandom;
-use chancery_model::{Clock, Random};
+use chancery_model::{Clock, Random, Span};
 use chancery_server::{App, Config, Inject, Places, Transport, Upstream};
 use http::Method;
 use serde_json::{Value, json};
@@ -279,9 +279,11 @@ impl TestApp {
         self.directory
     }
 
-    /// Stops the server in order and starts it again on the same data, at another port.
+    /// Stops the server in order and starts it again on the same data, at another port, ten seconds later: what an
+    /// agent signed before the restart is too old then.
     pub async fn restart(self) -> Self {
         self.app.stop().await;
+        self.mock.advance(Span::seconds(10));
         let app = App::start(self.config.clone(), self.clock.clone(), self.random.clone()).await;
         let app = app.unwrap_or_else(|problem| panic!("the server did not start again: {problem}"));
         Self { app, ..self }

@@ -16,7 +16,11 @@ pub use random::SeededRandom;
 pub use upstream::{HttpUpstream, Seen, StdioUpstream};
 
 /// The policy set that tests start with: one template each for a whole server and for one tool.
-pub const POLICIES: &str = r#"// Everything at one server, given by a grant.
+pub const POLICIES: &str = r#"// Every agent may connect to every server; it sees nothing there until something is granted.
+@id("connect")
+permit (principal is Agent, action == Action::"mcp/connect", resource is Server);
+
+// Everything at one server, given by a grant.
 @id("use-server")
 permit (principal == ?principal, action, resource in ?resource);
 

@@ -23,9 +23,9 @@ pub enum Verb {
 
 const CREATE: &str = "\
 Examples:
-  chancery grant create --template use-server --agent crm-assistant --server crm --why 'ticket 118'
-  chancery grant create --template call-tool --agent crm-assistant --server billing --tool get_invoice --why '…' --days 30
-  chancery grant create --template use-server --principal 'Group::\"support\"' --resource 'Server::\"crm\"' --why '…'";
+  chancery grant create --template tools-call --agent crm-assistant --server crm --why 'ticket 118'
+  chancery grant create --template tools-call --agent crm-assistant --server billing --tool get_invoice --why '…' --days 30
+  chancery grant create --template tools-call --principal 'Group::\"support\"' --resource 'Server::\"crm\"' --why '…'";
 
 /// The fields of a new grant.
 #[derive(Debug, Args)]

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use chancery_model::problem::{BAD_ORIGIN, Problem};
+use chancery_model::problem::{BAD_ORIGIN, Problem, TOO_LARGE};
 use http::header::{self, HeaderName, HeaderValue};
 
 use crate::failure::Failure;
 use crate::headers::single;
+
+/// Bytes of all headers together. The reader stops near it; this is the exact bound.
+const HEADER_BYTES: usize = 32 * 1024;
 
 /// The names a door answers to.
 #[derive(Clone, Debug)]
@@ -30,6 +33,11 @@ impl Names {
     }
 
     fn check(&self, request: &Request) -> Result<(), Problem> {
+        let length: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if length > HEADER_BYTES {
+            let why = format!("{length} bytes of headers, over the limit of {HEADER_BYTES}");
+            return Err(Problem { status: 431, ..Problem::new(TOO_LARGE, why) });
+        }
         let host = single(request.headers(), &header::HOST)?.unwrap_or_default();
         if !self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) {
             return Err(Problem::new(BAD_ORIGIN, format!("Host is `{}`, none of this server's names", short(host))));

@@ -1,0 +1,8 @@
+//! The server through its doors: nothing here knows more than a client does.
+
+mod admin;
+mod authzen;
+mod call;
+mod guards;
+mod metadata;
+mod tokens;

@@ -105,9 +105,9 @@ impl Job {
         self.entry().map_or(0, Prepared::size)
     }
 
-    /// Does it need a transaction, or is one INSERT enough?
-    pub(crate) fn needs_transaction(&self) -> bool {
-        !matches!(self, Self::Append { entry, .. } if entry.body_count == 0)
+    /// Does it change more than the log?
+    pub(crate) fn is_change(&self) -> bool {
+        !matches!(self, Self::Append { .. })
     }
 
     /// Runs the change, where there is one.

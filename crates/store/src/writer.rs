@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chancery_model::{Hash, Position, Timestamp};
 use chancery_tlog::leaf_hash;
 use futures_util::FutureExt;
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use tokio::sync::mpsc;
 
 use crate::bodies::frame;
@@ -28,6 +29,16 @@ pub(crate) struct Writer {
     chain: Chain,
     inbox: mpsc::UnboundedReceiver<Job>,
     shared: Arc<Shared>,
+    sql: Statements,
+}
+
+/// The texts that end a commit. They differ in whether there are bodies and whether a transaction was begun.
+struct Statements {
+    /// A single statement commits by itself.
+    entries: SqlStr,
+    entries_commit: SqlStr,
+    entries_bodies_commit: SqlStr,
+    begin_entries_bodies_commit: SqlStr,
 }
 
 /// The entries of one commit, in the form of its row.
@@ -41,7 +52,7 @@ struct Segment {
 
 impl Writer {
     pub(crate) fn new(tx: Tx, chain: Chain, inbox: mpsc::UnboundedReceiver<Job>, shared: Arc<Shared>) -> Self {
-        Self { tx, chain, inbox, shared }
+        Self { tx, chain, inbox, shared, sql: Statements::new() }
     }
 
     /// Until the store is closed or every handle is dropped.
@@ -107,18 +118,15 @@ impl Writer {
     /// Everything in one commit. Changes that refuse leave the batch; any error returned here means that nobody
     /// knows what the disk holds.
     async fn attempt(&mut self, batch: &mut Vec<Job>, at: Timestamp) -> Result<Leaves, StoreError> {
-        let transaction = batch.iter().any(Job::needs_transaction);
-        if transaction {
+        let changes = batch.iter().any(Job::is_change);
+        if changes {
             self.tx.control("BEGIN IMMEDIATE").await?;
             self.run_changes(batch).await?;
         }
         let first = self.chain.clone();
         let segment = self.chain_up(batch);
         let leaves = Leaves { writer: first.writer, first_seq: first.next_seq, hashes: segment.leaves.clone() };
-        self.insert(&first, segment, at).await?;
-        if transaction {
-            self.tx.control("COMMIT").await?;
-        }
+        self.insert(&first, segment, at, changes).await?;
         Ok(leaves)
     }
 
@@ -149,31 +157,29 @@ impl Writer {
         segment
     }
 
-    async fn insert(&mut self, first: &Chain, segment: Segment, at: Timestamp) -> Result<(), StoreError> {
+    /// Writes the entries and commits, in one go: each statement of its own would cost two thread switches.
+    async fn insert(&mut self, first: &Chain, segment: Segment, at: Timestamp, begun: bool) -> Result<(), StoreError> {
         if segment.entries.is_empty() {
-            return Ok(());
+            return if begun { self.tx.control("COMMIT").await } else { Ok(()) };
         }
-        let (writer, first_seq) = (i64::from(first.writer), int(first.next_seq)?);
-        let row = sqlx::query(
-            "INSERT INTO log_segments (writer, first_seq, count, committed_at, leaves, entries) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(writer)
-        .bind(first_seq)
-        .bind(int(self.chain.next_seq - first.next_seq)?)
-        .bind(at.0)
-        .bind(segment.leaves)
-        .bind(segment.entries);
-        self.tx.run(row).await?;
-        if segment.body_count > 0 {
-            let row = sqlx::query("INSERT INTO log_bodies (writer, first_seq, count, bodies) VALUES ($1, $2, $3, $4)")
-                .bind(writer)
-                .bind(first_seq)
-                .bind(int(segment.body_count as u64)?)
-                .bind(segment.bodies);
-            self.tx.run(row).await?;
-        }
-        Ok(())
+        let text = match (begun, segment.body_count > 0) {
+            (false, false) => self.sql.entries.clone(),
+            (false, true) => self.sql.begin_entries_bodies_commit.clone(),
+            (true, false) => self.sql.entries_commit.clone(),
+            (true, true) => self.sql.entries_bodies_commit.clone(),
+        };
+        let sql = sqlx::query(text)
+            .bind(i64::from(first.writer))
+            .bind(int(first.next_seq)?)
+            .bind(int(self.chain.next_seq - first.next_seq)?)
+            .bind(at.0)
+            .bind(segment.leaves)
+            .bind(segment.entries);
+        let sql = match segment.body_count {
+            0 => sql,
+            bodies => sql.bind(int(bodies as u64)?).bind(segment.bodies),
+        };
+        self.tx.run(sql).await.map(drop)
     }
 
     /// After the commit: the sequencer's queue, then the observers.
@@ -192,6 +198,25 @@ impl Writer {
             Err(panic) => Err(StoreError::Panicked(format!("an observer: {}", message(&*panic)))),
         }
     }
+}
+
+impl Statements {
+    fn new() -> Self {
+        let entries = "INSERT INTO log_segments (writer, first_seq, count, committed_at, leaves, entries) \
+                       VALUES ($1, $2, $3, $4, $5, $6)";
+        let bodies = "INSERT INTO log_bodies (writer, first_seq, count, bodies) VALUES ($1, $2, $7, $8)";
+        Self {
+            entries: entries.into_sql_str(),
+            entries_commit: made(format!("{entries}; COMMIT")),
+            entries_bodies_commit: made(format!("{entries}; {bodies}; COMMIT")),
+            begin_entries_bodies_commit: made(format!("BEGIN IMMEDIATE; {entries}; {bodies}; COMMIT")),
+        }
+    }
+}
+
+/// A text made of constants only.
+fn made(text: String) -> SqlStr {
+    AssertSqlSafe(text).into_sql_str()
 }
 
 impl Segment {
@@ -214,7 +239,7 @@ impl Segment {
 
 /// Outer error: the transaction is broken. Inner error: the change said no, and is undone.
 async fn run_change(tx: &mut Tx, job: &mut Job) -> Result<Result<(), StoreError>, StoreError> {
-    if matches!(job, Job::Append { .. }) {
+    if !job.is_change() {
         return Ok(Ok(()));
     }
     tx.control("SAVEPOINT change").await?;

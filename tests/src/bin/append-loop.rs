@@ -1,8 +1,8 @@
 //! Appends to a store and says on its standard output what was acknowledged, until it is killed.
 //!
 //! `append-loop DIR RUN load N [early]`: N authors append without end; each acknowledgement is a line `ack TAG SEQ`.
-//! `append-loop DIR RUN once [early]`: says `ready`, waits for a line on its standard input, appends one entry with
-//! a body, tries a second one, and ends.
+//! `append-loop DIR RUN once BYTES [early]`: says `ready`, waits for a line on its standard input, appends one entry
+//! with a body of so many bytes, tries a second one without, and ends.
 //! `early` is for negative controls: it says `ack TAG` *before* it appends, as a program without the promise would.
 //! It ends when its standard input ends, and with status 3 when the store refuses to write.
 
@@ -40,7 +40,7 @@ async fn main() {
     };
     let author = Author { store, run: run.clone(), early };
     match (mode.as_str(), rest.first().and_then(|n| n.parse().ok())) {
-        ("once", _) => author.once().await,
+        ("once", Some(bytes)) => author.once(bytes).await,
         ("load", Some(in_flight)) => author.load(in_flight).await,
         _ => exit(USAGE),
     }
@@ -62,32 +62,29 @@ impl Author {
     async fn without_end(self, author: usize) {
         for round in 0u64.. {
             // Every eighth entry brings a body: its commit is a transaction, the others' is a single statement.
-            self.append(format!("{}.{author}.{round}", self.run), round.is_multiple_of(8)).await;
+            let body = if round.is_multiple_of(8) { 700 } else { 0 };
+            if let Err(why) = self.append(format!("{}.{author}.{round}", self.run), body).await {
+                refused(&why);
+            }
         }
     }
 
-    async fn once(self) {
+    async fn once(self, bytes: usize) {
         say("ready");
         wait_for_line();
-        let first = self.try_append(format!("{}.first", self.run), true).await;
-        let second = self.try_append(format!("{}.second", self.run), false).await;
+        let first = self.append(format!("{}.first", self.run), bytes).await;
+        let second = self.append(format!("{}.second", self.run), 0).await;
         match first.and(second) {
             Ok(()) => exit(0),
             Err(why) => refused(&why),
         }
     }
 
-    async fn append(&self, tag: String, with_body: bool) {
-        if let Err(why) = self.try_append(tag, with_body).await {
-            refused(&why);
-        }
-    }
-
-    async fn try_append(&self, tag: String, with_body: bool) -> Result<(), StoreError> {
+    async fn append(&self, tag: String, body: usize) -> Result<(), StoreError> {
         if self.early {
             say(&format!("ack {tag}"));
         }
-        let durable = self.store.append(draft(&tag, with_body)).await?;
+        let durable = self.store.append(draft(&tag, body)).await?;
         if !self.early {
             say(&format!("ack {tag} {}", durable.position().seq));
         }
@@ -95,13 +92,13 @@ impl Author {
     }
 }
 
-fn draft(tag: &str, with_body: bool) -> Draft {
-    let body = Body { name: "arguments", content: vec![b'x'; 700] };
+fn draft(tag: &str, bytes: usize) -> Draft {
+    let body = (bytes > 0).then(|| Body { name: "arguments", content: vec![b'x'; bytes] });
     Draft {
         kind: Kind::Intent,
         at: Timestamp(1),
         detail: Some(tag.to_owned()),
-        bodies: if with_body { vec![body] } else { Vec::new() },
+        bodies: body.into_iter().collect(),
         ..Draft::default()
     }
 }

@@ -38,7 +38,7 @@ async fn agents_and_their_codes() {
     let crm = agent("crm", 1);
     let new = crm.clone();
     write(&store, move |tx| Box::pin(async move { agents::insert(tx, &new).await })).await.unwrap();
-    assert_eq!(agents::all(&store).await.unwrap(), [crm.clone()]);
+    assert_eq!(agents::all(&store).await.unwrap(), std::slice::from_ref(&crm));
 
     let code = |n: u8| Enrolment {
         code_hash: [n; 32],
@@ -99,7 +99,7 @@ async fn sessions_belong_to_agents() {
     })
     .await
     .unwrap();
-    assert_eq!(sessions::open(&store, NOW).await.unwrap(), [session.clone()]);
+    assert_eq!(sessions::open(&store, NOW).await.unwrap(), std::slice::from_ref(&session));
     assert_eq!(sessions::open(&store, later(60)).await.unwrap(), []);
     let ended = Session { state: SessionState::Ended, used_at: later(1), ..session };
     let change = ended.clone();
@@ -127,7 +127,7 @@ async fn grants_end() {
     };
     let new = grant.clone();
     write(&store, move |tx| Box::pin(async move { grants::insert(tx, &new).await })).await.unwrap();
-    assert_eq!(grants::in_force(&store, NOW).await.unwrap(), [grant.clone()]);
+    assert_eq!(grants::in_force(&store, NOW).await.unwrap(), std::slice::from_ref(&grant));
     assert_eq!(grants::in_force(&store, later(60)).await.unwrap(), []);
     assert_eq!(grants::of_principal(&store, "Agent::\"crm\"").await.unwrap().len(), 1);
     let revoked = Grant { revoked_at: Some(later(1)), ..grant };
@@ -163,7 +163,7 @@ async fn tools_of_servers() {
         .unwrap();
     }
     assert_eq!(tools::get(&store, "billing", "refund").await.unwrap(), Some(changed.clone()));
-    assert_eq!(tools::of_server(&store, "billing").await.unwrap(), [changed.clone()]);
+    assert_eq!(tools::of_server(&store, "billing").await.unwrap(), std::slice::from_ref(&changed));
     assert_eq!(tools::all(&store).await.unwrap(), [changed]);
     assert_eq!(servers::all(&store).await.unwrap(), [Server { name: "billing".into(), first_seen: NOW }]);
 }

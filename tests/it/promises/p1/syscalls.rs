@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
 
 use chancery_it::{Seeded, WallClock};
 use chancery_model::{Draft, Timestamp};
@@ -11,10 +13,18 @@ use chancery_store::{Config, Store};
 
 use super::subject::{Subject, command};
 use super::{ACKNOWLEDGED, Seen, block_on};
+use crate::promises::{Size, size};
 
 const CALLS: [&str; 9] =
     ["write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate", "rename", "unlink"];
 const FAULTS: [&str; 3] = ["error=EIO", "error=ENOSPC", "signal=KILL"];
+
+/// The call, what happens to it, and the how-manieth.
+type Fault = (&'static str, &'static str, u32);
+
+/// With this much in the write-ahead log, an append of `LARGE` bytes goes over the 32 MiB at which it is folded.
+const WAL_BYTES: u64 = 26 << 20;
+const LARGE: &str = "8000000";
 
 /// No append makes more calls of one kind than this in one thread.
 const MOST: u32 = 60;
@@ -58,8 +68,25 @@ fn inject(pid: u32, trace: &Path, call: &str, fault: &str, n: u32) -> Child {
     strace
 }
 
+/// Data as a kill leaves it: a write-ahead log so long that the next large append folds it into the database.
+fn history_in_the_wal(dir: &Path) -> Seen {
+    let mut running = Subject::append_loop(dir, "wal", &["load", "64"]).start();
+    assert!(running.wait_until_ready());
+    let wal = dir.join("chancery.db-wal");
+    for _ in 0..6000 {
+        if std::fs::metadata(&wal).is_ok_and(|file| file.len() > WAL_BYTES) {
+            break;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    running.kill();
+    let seen = running.end().1;
+    assert!(std::fs::metadata(&wal).unwrap().len() > WAL_BYTES, "a minute of load did not fill the log");
+    seen
+}
+
 /// One append with one fault; whether the fault was met, and the breach.
-fn one_append(template: &Path, history: &Seen, fault: (&str, &str, u32), mode: &[&str]) -> (bool, Option<String>) {
+fn one_append(template: &Path, history: &Seen, fault: Fault, mode: &[&str]) -> (bool, Option<String>) {
     let (call, fault, n) = fault;
     let dir = tempfile::tempdir().unwrap();
     copy(template, dir.path());
@@ -95,7 +122,7 @@ fn no_fault_at_any_system_call_of_an_append_makes_a_false_acknowledgement() {
     let mut synced = 0;
     for (call, fault) in CALLS.iter().flat_map(|call| FAULTS.map(|fault| (*call, fault))) {
         for n in 1..=MOST {
-            let (hit, breach) = one_append(template.path(), &history, (call, fault, n), &["once"]);
+            let (hit, breach) = one_append(template.path(), &history, (call, fault, n), &["once", "700"]);
             assert_eq!(breach, None, "{fault} at {call} number {n}");
             if !hit {
                 break;
@@ -109,6 +136,37 @@ fn no_fault_at_any_system_call_of_an_append_makes_a_false_acknowledgement() {
     println!("promise P1 system calls: {met} faults (EIO, ENOSPC, SIGKILL), each at a call of its own, 0 false");
 }
 
+/// The longest append there is: it also folds the write-ahead log into the database. Its thousands of writes are
+/// sampled; each of its syncs is hit.
+#[test]
+fn no_fault_while_the_log_is_folded_makes_a_false_acknowledgement() {
+    if !strace_or_skip() {
+        return;
+    }
+    let template = tempfile::tempdir().unwrap();
+    let history = history_in_the_wal(template.path());
+    let step = if size() == Size::Full { 97 } else { 2_999 };
+    let writes = (1..).step_by(step).map(|n| ("pwrite64", n));
+    let mut met = [0; 2];
+    for fault in FAULTS {
+        let mut syncs = (1..).map(|n| ("fsync", n));
+        let hits = |faults: &mut dyn Iterator<Item = (&'static str, u32)>| {
+            faults
+                .take_while(|(call, n)| {
+                    let (hit, breach) = one_append(template.path(), &history, (call, fault, *n), &["once", LARGE]);
+                    assert_eq!(breach, None, "{fault} at {call} number {n}");
+                    hit
+                })
+                .count()
+        };
+        met[0] += hits(&mut writes.clone());
+        met[1] += hits(&mut syncs);
+    }
+    let [writes, syncs] = met;
+    assert!(syncs >= 3 * 3, "only {syncs} syncs were hit: the log was not folded");
+    println!("promise P1 system calls, while the log is folded: {writes} faults at writes, {syncs} at syncs, 0 false");
+}
+
 #[test]
 fn acknowledging_before_the_first_write_would_be_noticed() {
     if !strace_or_skip() {
@@ -116,7 +174,8 @@ fn acknowledging_before_the_first_write_would_be_noticed() {
     }
     let template = tempfile::tempdir().unwrap();
     let history = history(template.path());
-    let (hit, breach) = one_append(template.path(), &history, ("pwrite64", "signal=KILL", 1), &["once", "early"]);
+    let (hit, breach) =
+        one_append(template.path(), &history, ("pwrite64", "signal=KILL", 1), &["once", "700", "early"]);
     assert!(hit, "the process was not killed");
     let breach = breach.expect("a kill at the first write did not show that the acknowledgement came too early");
     println!("promise P1 system calls, negative control: {breach}");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chancery_it::{Seeded, WallClock};
-use chancery_model::{Entry, Header, Position};
+use chancery_model::{Entry, Position};
 use chancery_store::{Config, Store, log};
 use chancery_tlog::leaf_hash;
 
@@ -31,10 +31,15 @@ struct Claim {
 const ACKNOWLEDGED: Claim = Claim { name: |entry| entry.draft.detail.clone() };
 
 impl Claim {
-    /// Opens the store as the product does, verifies the whole log, and looks for everything that was seen.
-    /// Returns how many entries the log holds, or the first thing that is not as promised.
+    /// Verifies the log and looks for everything that was seen. Returns how many such entries it holds, or the first
+    /// thing that is not as promised.
     fn check(&self, dir: &Path, seen: &Seen) -> Result<usize, String> {
-        let recorded = block_on(self.recorded(dir))?;
+        let mut recorded = Recorded::new();
+        verify(dir, |entry| {
+            if let Some(name) = (self.name)(entry) {
+                recorded.insert(name, entry.header.position.seq);
+            }
+        })?;
         for (name, seq) in seen {
             match (recorded.get(name), seq) {
                 (None, _) => return Err(format!("`{name}` was seen, but is not in the log")),
@@ -46,38 +51,38 @@ impl Claim {
         }
         Ok(recorded.len())
     }
+}
 
-    async fn recorded(&self, dir: &Path) -> Result<Recorded, String> {
+/// Opens the store as the product does and verifies the whole log: every hash, every link, every encoding.
+fn verify(dir: &Path, each: impl FnMut(&Entry)) -> Result<(), String> {
+    block_on(async {
         let config = Config { path: dir.to_owned() };
         let opened = Store::open(&config, Arc::new(WallClock), Arc::new(Seeded::new(1))).await;
         let store = opened.map_err(|e| e.to_string())?;
-        let recorded = self.walk(&store).await;
+        let verified = walk(&store, each).await;
         store.close().await;
-        recorded
-    }
+        verified
+    })
+}
 
-    async fn walk(&self, store: &Store) -> Result<Recorded, String> {
-        let mut recorded = Recorded::new();
-        let mut prev = [0; 32];
-        let mut next = 0;
-        let mut scan = log::forward(store, Position { writer: 0, seq: 0 });
-        while let Some(segment) = scan.next().await.map_err(|e| e.to_string())? {
-            for (position, bytes) in segment.entries() {
-                let header = Header::decode(bytes).map_err(|e| e.to_string())?;
-                if header.position != (Position { writer: 0, seq: next }) || position.seq != next || header.prev != prev
-                {
-                    return Err(format!("the chain is broken at entry {next}"));
-                }
-                let entry = Entry::decode(bytes).map_err(|e| e.to_string())?;
-                if let Some(name) = (self.name)(&entry) {
-                    recorded.insert(name, next);
-                }
-                prev = leaf_hash(bytes);
-                next += 1;
+async fn walk(store: &Store, mut each: impl FnMut(&Entry)) -> Result<(), String> {
+    let mut prev = [0; 32];
+    let mut next = Position { writer: 0, seq: 0 };
+    let mut scan = log::forward(store, next);
+    while let Some(segment) = scan.next().await.map_err(|e| e.to_string())? {
+        for (position, bytes) in segment.entries() {
+            let entry = Entry::decode(bytes).map_err(|e| e.to_string())?;
+            let leaf = leaf_hash(bytes);
+            let follows = position == next && entry.header.position == next && entry.header.prev == prev;
+            if !follows || segment.leaf(position.seq) != Some(&leaf) {
+                return Err(format!("the chain is broken at entry {}", next.seq));
             }
+            each(&entry);
+            prev = leaf;
+            next.seq += 1;
         }
-        Ok(recorded)
     }
+    Ok(())
 }
 
 /// Randomness that can be had again: prints its seed, takes it back from `CHANCERY_TEST_SEED`.

@@ -1,7 +1,9 @@
 //! (b) The power is cut: a file system of its own is shut down so that everything that was not synced is gone.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -11,11 +13,18 @@ use super::subject::{Subject, command};
 use super::{ACKNOWLEDGED, Seen, seeded};
 use crate::promises::{Size, size};
 
+/// Makes every sync of a process do nothing and say that it did: what a store with `synchronous=OFF` would be.
+pub const NO_SYNCS: [&str; 9] =
+    ["strace", "-f", "-q", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:retval=0"];
+
 /// A file system in a file, mounted while this lives.
-struct Disk {
+pub struct Disk {
     home: TempDir,
     mounted: bool,
 }
+
+/// A hand at the switch: a process that waits with the file system open, so that the cut comes at once.
+pub struct Switch(Child);
 
 /// Runs a program; what it said, if it failed.
 fn run(program: &str, args: &[&Path]) -> Result<(), String> {
@@ -27,7 +36,7 @@ fn run(program: &str, args: &[&Path]) -> Result<(), String> {
 }
 
 impl Disk {
-    fn make(file_system: &str) -> Result<Self, String> {
+    pub fn make(file_system: &str) -> Result<Self, String> {
         let home = tempfile::tempdir().map_err(|e| e.to_string())?;
         std::fs::create_dir(home.path().join("mnt")).map_err(|e| e.to_string())?;
         let disk = Self { home, mounted: false };
@@ -40,7 +49,7 @@ impl Disk {
         self.home.path().join("image")
     }
 
-    fn mount_point(&self) -> PathBuf {
+    pub fn mount_point(&self) -> PathBuf {
         self.home.path().join("mnt")
     }
 
@@ -50,16 +59,28 @@ impl Disk {
         Ok(self)
     }
 
-    /// From this moment nothing more reaches the image, and what was not synced never will.
-    fn cut(&self) -> Result<(), String> {
-        run("xfs_io", &["-x".as_ref(), "-c".as_ref(), "shutdown".as_ref(), &self.mount_point()])
+    pub fn switch(&self) -> Result<Switch, String> {
+        let mut xfs_io = command("xfs_io");
+        xfs_io.arg("-x").arg(self.mount_point()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        xfs_io.spawn().map(Switch).map_err(|e| format!("`xfs_io`: {e}"))
     }
 
     /// What a machine does when the power comes back.
-    fn come_back(mut self) -> Result<Self, String> {
+    pub fn come_back(mut self) -> Result<Self, String> {
         run("umount", &[&self.mount_point()])?;
         self.mounted = false;
         self.mount()
+    }
+}
+
+impl Switch {
+    /// From this moment nothing more reaches the image, and what was not synced never will.
+    ///
+    /// A sync that is under way in this very moment may report success and yet be lost: with a real power cut nobody
+    /// would hear of it. So callers stop counting acknowledgements just before.
+    pub fn cut(mut self) -> Result<(), String> {
+        let said = self.0.stdin.take().map(|mut stdin| stdin.write_all(b"shutdown\nquit\n"));
+        said.ok_or("no input")?.and_then(|()| self.0.wait()).map(drop).map_err(|e| e.to_string())
     }
 }
 
@@ -82,10 +103,11 @@ fn cut_again_and_again(disk: Disk, cuts: u64, wrapper: &[&str]) -> Result<(u64, 
         let data = disk.mount_point().join("data");
         let mut subject = Subject::append_loop(&data, &format!("p{cut}"), &["load", "64"]);
         subject.wrapper = wrapper.iter().map(OsString::from).collect();
-        let running = subject.start();
+        let (running, switch) = (subject.start(), disk.switch()?);
         assert!(running.wait_until_ready(), "the process does not start after {} power cuts", cut - 1);
         sleep(Duration::from_micros(random.between(20_000, 300_000)));
-        disk.cut()?;
+        running.stop_counting();
+        switch.cut()?;
         seen.extend(running.end().1);
         disk = disk.come_back()?;
         if let Err(breach) = ACKNOWLEDGED.check(&data, &seen) {
@@ -96,7 +118,7 @@ fn cut_again_and_again(disk: Disk, cuts: u64, wrapper: &[&str]) -> Result<(u64, 
 }
 
 /// A disk, or a loud word why there is none.
-fn disk_or_skip(file_system: &str, cuts: u64) -> Option<Disk> {
+pub fn disk_or_skip(file_system: &str, cuts: u64) -> Option<Disk> {
     match Disk::make(file_system) {
         Ok(disk) => Some(disk),
         Err(why) => {
@@ -115,24 +137,13 @@ fn survives(file_system: &str) {
     println!("promise P1 power, {file_system}: {cuts} power cuts, {acknowledged} acknowledged entries, 0 lost");
 }
 
-/// The same with syncs that do nothing: what a store with `synchronous=OFF` would be.
+/// The same with syncs that do nothing.
 fn loses_without_syncs(file_system: &str) {
     let Some(disk) = disk_or_skip(file_system, 10) else { return };
-    let no_syncs = [
-        "strace",
-        "-f",
-        "-q",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fsync,fdatasync",
-        "-e",
-        "inject=fsync,fdatasync:retval=0",
-    ];
     if let Err(why) = run("strace", &["--version".as_ref()]) {
         return println!("skipped: P1, negative control of the power cuts on {file_system}: {why}");
     }
-    let (cuts, acknowledged, breach) = cut_again_and_again(disk, 10, &no_syncs).unwrap();
+    let (cuts, acknowledged, breach) = cut_again_and_again(disk, 10, &NO_SYNCS).unwrap();
     let breach = breach.expect("10 power cuts did not show that nothing was synced");
     println!(
         "promise P1 power, {file_system}, negative control: breach after {cuts} cuts and {acknowledged} \

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
@@ -22,6 +24,7 @@ pub struct Running {
     stdin: Option<ChildStdin>,
     ready: Receiver<()>,
     listener: Option<JoinHandle<Seen>>,
+    enough: Arc<AtomicBool>,
 }
 
 /// A program that is run for its effect, output and all.
@@ -49,11 +52,14 @@ impl Subject {
             .unwrap();
         let (tell, ready) = channel();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let enough = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&enough);
         let listener = spawn(move || {
             let mut seen = Seen::new();
             for line in lines.map_while(Result::ok) {
                 match line.split(' ').collect::<Vec<_>>()[..] {
                     ["ready"] => drop(tell.send(())),
+                    ["ack", ..] if stop.load(Ordering::SeqCst) => {}
                     ["ack", tag] => drop(seen.insert(tag.to_owned(), None)),
                     ["ack", tag, seq] => drop(seen.insert(tag.to_owned(), Some(seq.parse().unwrap()))),
                     _ => println!("the process says: {line}"),
@@ -61,7 +67,7 @@ impl Subject {
             }
             seen
         });
-        Running { stdin: child.stdin.take(), child, ready, listener: Some(listener) }
+        Running { stdin: child.stdin.take(), child, ready, listener: Some(listener), enough }
     }
 }
 
@@ -79,6 +85,11 @@ impl Running {
     pub fn send_line(&mut self) {
         // A process that is gone already does not read it; that is seen elsewhere.
         drop(self.stdin.as_mut().unwrap().write_all(b"\n"));
+    }
+
+    /// What is acknowledged from now on does not count: the power is about to go, and with it whoever could hear it.
+    pub fn stop_counting(&self) {
+        self.enough.store(true, Ordering::SeqCst);
     }
 
     /// `kill -9`.

@@ -1,6 +1,7 @@
 //! The one integration binary: every room through its front door.
 #![cfg(test)]
 
+mod acme;
 mod authzen;
 mod front;
 mod laws;

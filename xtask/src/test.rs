@@ -34,7 +34,7 @@ pub fn all() -> Fallible {
 /// Builds the server and tells the story.
 pub fn story(once: bool) -> Fallible {
     setup::all();
-    shell::run(&["cargo", "build", "--locked", "--package", "chancery"])?;
+    shell::run(&["cargo", "build", "--locked", "--package", "chancery", "--package", "chancery-verify"])?;
     tell(once)
 }
 

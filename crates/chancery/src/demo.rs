@@ -11,6 +11,7 @@ use chancery_server::{App, Config, Places, Transport};
 use crate::context::Context;
 use crate::failure::{Done, Failure};
 use crate::verbs::demo::Args;
+use crate::verbs::serve::told_to_stop;
 
 mod play;
 mod stage;
@@ -51,7 +52,7 @@ pub async fn run(context: &Context, args: &Args) -> Done {
     let done = tokio::select! {
         done = tell(&story, &around, &place.path, teller, &app, args.once) => done,
         problem = app.failed() => Err(problem.into()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        stop = told_to_stop() => stop,
     };
     app.stop().await;
     done

@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::CONTENT_TYPE;
 
+use crate::door::guard::ContentPolicy;
 use crate::rooms::Rooms;
 
 const POLICY: &str =
@@ -18,18 +20,12 @@ const STYLE: &str = include_str!("front.css");
 pub(crate) async fn page(State(rooms): State<Arc<Rooms>>) -> impl IntoResponse {
     let ready = rooms.policies.status().version.is_some();
     let servers: Vec<&str> = rooms.config.servers.keys().map(String::as_str).collect();
-    let headers = [
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (CACHE_CONTROL, "no-store"),
-        (REFERRER_POLICY, "no-referrer"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (headers, Html(text(&rooms.url, &servers, ready)))
+    (Extension(ContentPolicy(POLICY)), Html(text(&rooms.url, &servers, ready)))
 }
 
 /// Its style sheet.
 pub(crate) async fn style() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/css; charset=utf-8"), (X_CONTENT_TYPE_OPTIONS, "nosniff")], STYLE)
+    ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)
 }
 
 fn text(url: &str, servers: &[&str], ready: bool) -> String {

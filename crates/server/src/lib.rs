@@ -8,6 +8,7 @@ mod config;
 mod credentials;
 mod door;
 mod failure;
+mod front;
 mod headers;
 mod health;
 mod input;

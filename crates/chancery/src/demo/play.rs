@@ -76,15 +76,13 @@ impl<'a> Play<'a> {
     async fn act(&mut self, act: &Act) -> Done<Seen> {
         match act {
             Act::Chancery { words, exit } => {
-                let words = self.filled(words);
-                self.teller.command("chancery", &words);
+                self.teller.command("chancery ", &self.shown(words));
                 let program = self.around.program.display().to_string();
-                self.process(&[vec![program], words].concat(), *exit).await
+                self.process(&[vec![program], self.filled(words)].concat(), *exit).await
             }
             Act::Run { words, exit } => {
-                let words = self.filled(words);
-                self.teller.command("", &words);
-                self.process(&words, *exit).await
+                self.teller.command("", &self.shown(words));
+                self.process(&self.filled(words), *exit).await
             }
             Act::Task { agent, task, outcome, code } => {
                 self.teller.task(agent, task);
@@ -127,6 +125,11 @@ impl<'a> Play<'a> {
     fn sentence(&self, step: &Step, seen: &Seen) -> String {
         let first = seen.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
         self.fill(&step.say.replace("{said}", &seen.said).replace("{first}", first))
+    }
+
+    /// Words as they are told: without the directories of this run.
+    fn shown(&self, words: &[String]) -> Vec<String> {
+        words.iter().map(|word| self.fill(&word.replace("{bin}/", "").replace("{dir}/", ""))).collect()
     }
 
     fn filled(&self, words: &[String]) -> Vec<String> {

@@ -28,10 +28,10 @@ impl Teller {
         self.line(&format!("\n{}", self.paint(BOLD, &format!("{number}. {title}"))));
     }
 
-    /// A command that is run.
+    /// A command that is run; `program` ends with a space where it is not the first of the words.
     pub fn command(self, program: &str, words: &[String]) {
         let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-        self.line(&self.paint(DIM, format!("   $ {program} {}", words.join(" ")).replace("$  ", "$ ").as_str()));
+        self.line(&self.paint(DIM, &format!("   $ {program}{}", words.join(" "))));
     }
 
     /// A task that is given.
@@ -58,10 +58,9 @@ impl Teller {
     }
 }
 
-/// A word as one would type it; programs by their name.
+/// A word as one would type it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@{}".contains(c);
-    let word = word.rsplit_once("/bin/").map_or(word, |(_, name)| name);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {

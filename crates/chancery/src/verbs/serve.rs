@@ -48,7 +48,8 @@ pub async fn run(context: &Context, args: &Args) -> Done {
     stopped
 }
 
-async fn told_to_stop() -> Done {
+/// Returns once somebody wants the process to end: Ctrl-C or SIGTERM.
+pub async fn told_to_stop() -> Done {
     let failed = |e: std::io::Error| Failure::new(chancery_model::problem::INTERNAL, e);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     tokio::select! {

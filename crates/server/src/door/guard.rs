@@ -61,7 +61,9 @@ pub(crate) async fn guard(State(names): State<Names>, request: Request, next: Ne
         Ok(()) => next.run(request).await,
         Err(problem) => Failure::from(problem).into_response(),
     };
+    let policy = response.extensions().get::<ContentPolicy>().map_or(NO_CONTENT, |policy| policy.0);
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     for (name, value) in SECURITY_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -69,9 +71,14 @@ pub(crate) async fn guard(State(names): State<Names>, request: Request, next: Ne
     response
 }
 
-const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
+/// Put into the extensions of an answer that is a page: what it may load. Answers without it may load nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct ContentPolicy(pub(crate) &'static str);
+
+const NO_CONTENT: &str = "default-src 'none'; frame-ancestors 'none'";
+
+const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];

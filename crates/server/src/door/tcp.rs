@@ -13,7 +13,7 @@ use super::guard::{Names, guard};
 use crate::failure::Failure;
 use crate::oauth::{enrol, jwks, metadata, token};
 use crate::rooms::Rooms;
-use crate::{authzen, health};
+use crate::{authzen, front, health};
 
 /// The longest body that an endpoint reads at once, in bytes.
 const BODY: usize = 1 << 20;
@@ -21,6 +21,8 @@ const BODY: usize = 1 << 20;
 /// Every address of this door.
 pub(crate) fn router(rooms: Arc<Rooms>, names: Names) -> Router {
     Router::new()
+        .route("/", get(front::page))
+        .route("/front.css", get(front::style))
         .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
         .route("/.well-known/oauth-protected-resource", get(metadata::access_resource))
         .route("/.well-known/oauth-protected-resource/access/v1", get(metadata::access_resource))

@@ -2,6 +2,7 @@
 //! something broken, so that a law that has gone blind fails as loudly as a broken one.
 
 mod floors;
+mod ledgers;
 mod scan;
 mod sizes;
 mod supply;

@@ -12,6 +12,7 @@ use chancery_tlog::leaf_hash;
 
 mod kills;
 mod power;
+mod served;
 mod subject;
 mod syscalls;
 

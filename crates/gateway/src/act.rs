@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 
 use crate::after::after;
 use crate::body::{Body, BoxError};
@@ -13,11 +13,13 @@ use crate::forward::{Parcel, forward};
 use crate::gateway::Gateway;
 use crate::intend::intend;
 use crate::known::{Known, not_recorded};
+use crate::message::Form;
 use crate::refusal::Refusal;
 use crate::relay::Relay;
 use crate::upstream::Failure;
 use crate::{read, wire};
 
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Answers one request. Whatever goes wrong on the way is a refusal, and is recorded once it is known whose it is.
@@ -28,10 +30,16 @@ where
 {
     let server = request.uri().path().strip_prefix("/mcp/").unwrap_or("").to_owned();
     let mut known = Known::new(gateway, &server, request.method().as_str());
-    match path(gateway, &server, request, &mut known).await {
+    let nonce = gateway.authenticator.dpop_nonce().and_then(|nonce| HeaderValue::from_str(&nonce).ok());
+    let mut response = match path(gateway, &server, request, &mut known).await {
         Ok(response) => response,
         Err(refusal) => known.refuse(refusal).await,
+    };
+    // The next proof needs a nonce that is still good then (RFC 9449, section 8.2).
+    if let Some(nonce) = nonce {
+        response.headers_mut().insert(DPOP_NONCE, nonce);
     }
+    response
 }
 
 /// The path of a request, in its order. There is no way to the upstream around a line of it.
@@ -88,7 +96,8 @@ where
     relay.scrubber = credential.scrubber.clone();
 
     // Forward: exactly what was permitted and recorded.
-    let (form, last_event) = (message.form.clone(), head.headers.get(LAST_EVENT).cloned());
+    let form = message.form.clone();
+    let last_event = head.headers.get(LAST_EVENT).filter(|_| form == Form::Listen).cloned();
     let params = intent.params();
     let limit = gateway.config.limits.answer;
     let parcel =

@@ -29,20 +29,15 @@ pub(crate) async fn after(
     let fresh = opened.map(|link| relay.gateway.sessions.open(&relay.caller, upstream, link));
     relay.session = fresh.clone().or_else(|| place.session().cloned());
     let limits = relay.gateway.config.limits;
+    if form == Form::Listen || relay.waits() {
+        flight.carries();
+    }
     let mut response = match answer {
         Answer::Accepted(status) => accepted(flight, &relay, &form, status).await,
         Answer::Whole(status, bytes) => whole(flight, &relay, status, bytes).await,
-        Answer::Events(events) => {
-            if form == Form::Listen {
-                flight.carries();
-            }
-            stream(flight, relay, Source::Events(events, Events::new(limits.answer)), None)
-        }
+        Answer::Events(events) => stream(flight, relay, Source::Events(events, Events::new(limits.answer)), None),
         Answer::Reply(reply) => replied(flight, relay, Source::Reply(reply)).await,
-        Answer::Notes(notes) => {
-            flight.carries();
-            stream(flight, relay, Source::Notes(notes), None)
-        }
+        Answer::Notes(notes) => stream(flight, relay, Source::Notes(notes), None),
     };
     if let Some(id) = fresh.and_then(|session| HeaderValue::from_str(&session.id).ok()) {
         response.headers_mut().insert(SESSION, id);

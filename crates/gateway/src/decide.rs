@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use chancery_authenticate::Caller;
+use chancery_authenticate::{Caller, resource_metadata_path};
 use chancery_authorize::{Acting, Permit, ServerAct, ToolCall, Verdict};
-use chancery_model::{Decision, problem};
+use chancery_model::problem::{self, Row};
+use chancery_model::Decision;
+use http::{StatusCode, header};
 
 use crate::gateway::Gateway;
 use crate::intend::Intent;
@@ -34,8 +36,21 @@ pub(crate) fn decide(
     };
     match permit {
         Some(permit) => Ok((permit, decision)),
-        None => Err(Refusal::new(code.unwrap_or(problem::DENIED), rpc::DENIED, why).decision(decision)),
+        None => Err(denied(gateway, intent, code.unwrap_or(problem::DENIED), why.into_owned()).decision(decision)),
     }
+}
+
+/// Whoever may not even connect is told so as MCP's authorization has it; any other denial is an error, or a tool
+/// result, within a connection that stands.
+fn denied(gateway: &Gateway, intent: &Intent, row: Row, why: String) -> Refusal {
+    let refusal = Refusal::new(row, rpc::DENIED, why);
+    if !matches!(intent.method.as_str(), "initialize" | "server/discover") || refusal.status != 403 {
+        return refusal.status(StatusCode::OK);
+    }
+    let public = &gateway.config.public_url;
+    let metadata = resource_metadata_path(&format!("{public}/mcp/{}", intent.server));
+    let challenge = format!(r#"DPoP error="insufficient_scope", resource_metadata="{public}{metadata}""#);
+    refusal.header(header::WWW_AUTHENTICATE, &challenge)
 }
 
 /// Who asks, as policies see it.

@@ -180,8 +180,5 @@ async fn from_http(body: &mut Incoming, events: &mut Events) -> Result<Piece, Fa
 
 /// Streams that wait for what happens are open as long as somebody listens.
 pub(crate) fn idle(relay: &Relay, configured: Duration) -> Option<Duration> {
-    match &relay.own {
-        Some((_, method)) if method != "subscriptions/listen" => Some(configured),
-        _ => None,
-    }
+    (relay.own.is_some() && !relay.waits()).then_some(configured)
 }

@@ -11,7 +11,6 @@ use crate::message::{Form, Message};
 use crate::refusal::{Refusal, rpc};
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
-const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// Reads the message of a request. GET and DELETE have no body, and stand for messages of their own.
 pub(crate) async fn message<B>(gateway: &Gateway, head: &request::Parts, body: B) -> Result<Message, Refusal>
@@ -81,10 +80,7 @@ pub(crate) fn caller(gateway: &Gateway, head: &request::Parts) -> Result<Caller,
         for challenge in refused.challenges() {
             refusal = refusal.header(header::WWW_AUTHENTICATE, &challenge);
         }
-        match &refused.dpop_nonce {
-            Some(nonce) => refusal.header(DPOP_NONCE, nonce),
-            None => refusal,
-        }
+        refusal
     })
 }
 

@@ -59,6 +59,11 @@ impl Relay {
         }
     }
 
+    /// A request that is answered when its stream ends, whenever that is.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(&self.own, Some((_, method)) if method == "subscriptions/listen")
+    }
+
     /// Takes credentials out of some bytes.
     pub(crate) async fn clean(&self, bytes: Bytes) -> Bytes {
         let (bytes, found) = self.scrubber.bytes(bytes);

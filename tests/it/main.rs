@@ -4,6 +4,7 @@
 mod acme;
 mod authzen;
 mod front;
+mod gateway;
 mod laws;
 mod promises;
 mod wycheproof;

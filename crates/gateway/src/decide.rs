@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chancery_authenticate::{Caller, resource_metadata_path};
 use chancery_authorize::{Acting, Permit, ServerAct, ToolCall, Verdict};
-use chancery_model::problem::{self, Row};
 use chancery_model::Decision;
+use chancery_model::problem::{self, Row};
 use http::{StatusCode, header};
 
 use crate::gateway::Gateway;

@@ -1,0 +1,11 @@
+//! The MCP data path through the front door: real upstreams, real clients, and what the record says of it.
+
+mod calls;
+mod conformance;
+mod credentials;
+mod differential;
+mod messages;
+mod peers;
+mod pins;
+mod sessions;
+mod stdio;

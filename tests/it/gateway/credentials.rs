@@ -1,0 +1,97 @@
+//! The upstream's credential stays with the upstream, the agent's with us.
+
+use chancery_server::{Inject, Transport};
+use chancery_testkit::{HttpUpstream, StdioUpstream, TestApp};
+use serde_json::{Value, json};
+
+const SECRET: &str = "sk-canary-7f3a9c/+21=x";
+
+#[tokio::test]
+async fn an_upstream_that_echoes_its_credential_does_not_give_it_away() {
+    let upstream = HttpUpstream::start().await;
+    let app = TestApp::builder().http_with_secret("crm", &upstream, "crm-key").start().await;
+    app.secret("crm-key", SECRET).await;
+    let agent = app.agent("reader").await;
+    app.grant("reader", "crm").await;
+
+    let answer = agent.rpc("crm", "tools/call", json!({"name": "headers", "arguments": {}})).await;
+    assert!(!answer.text().contains(SECRET), "{}", answer.text());
+    assert!(answer.text().contains("[removed by chancery]"), "{}", answer.text());
+    let seen = upstream.calls().remove(0);
+    assert_eq!(seen.header("authorization"), Some(&*format!("Bearer {SECRET}")));
+    let found = app.admin("GET", "/v1/findings", Value::Null).await.text();
+    assert!(found.contains("credential-reflected") && !found.contains(SECRET), "{found}");
+
+    // In other forms as well.
+    let encoded = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+    for said in [
+        encoded(SECRET),
+        encoded(&format!("Bearer {SECRET}")),
+        SECRET.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D"),
+    ] {
+        let answer = agent.rpc("crm", "tools/call", json!({"name": "echo", "arguments": {"text": said}})).await;
+        assert!(answer.text().contains("[removed by chancery]"), "{said}: {}", answer.text());
+    }
+    let directory = app.stop().await;
+    assert_eq!(files_with(directory.path(), SECRET.as_bytes()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_childs_variable_is_scrubbed_too() {
+    let upstream = StdioUpstream::new();
+    let inject = Inject { header: "API_KEY".into(), value: "{secret}".into(), secret: "crm-key".into() };
+    let app = TestApp::builder().server("crm", Transport::Stdio(upstream.command()), Some(inject)).start().await;
+    app.secret("crm-key", SECRET).await;
+    let agent = app.agent("reader").await;
+    app.grant("reader", "crm").await;
+    let answer = agent.rpc("crm", "tools/call", json!({"name": "headers", "arguments": {}})).await;
+    assert!(answer.text().contains("API_KEY") && answer.text().contains("[removed by chancery]"), "{}", answer.text());
+    assert!(!answer.text().contains(SECRET));
+}
+
+#[tokio::test]
+async fn the_agents_token_never_reaches_the_upstream() {
+    let upstream = HttpUpstream::start().await;
+    let app = TestApp::builder().http("crm", &upstream).start().await;
+    let agent = app.agent("reader").await;
+    app.grant("reader", "crm").await;
+    let token = agent.token(&agent.mcp("crm")).await;
+    for _ in 0..3 {
+        agent.call("crm", "headers", json!({})).await;
+    }
+    agent.session("crm").await.call("headers", json!({})).await;
+    for seen in upstream.seen() {
+        let whole = format!("{:?} {}", seen.headers, String::from_utf8_lossy(&seen.body));
+        assert!(!whole.contains(&token), "{whole}");
+        for name in ["authorization", "dpop", "cookie"] {
+            assert_eq!(seen.header(name), None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_its_credential_nothing_is_sent() {
+    let upstream = HttpUpstream::start().await;
+    let app = TestApp::builder().http_with_secret("crm", &upstream, "crm-key").start().await;
+    let agent = app.agent("reader").await;
+    app.grant("reader", "crm").await;
+    let answer = agent.call("crm", "echo", json!({"text": "x"})).await;
+    assert_eq!(answer["result"]["_meta"]["chancery/decision"]["code"], "C4010", "{answer}");
+    assert!(upstream.seen().is_empty());
+}
+
+/// Files below a directory that hold these bytes.
+fn files_with(directory: &std::path::Path, needle: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, needle));
+        } else if let Ok(bytes) = std::fs::read(&path)
+            && bytes.windows(needle.len()).any(|window| window == needle)
+        {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}

@@ -1,0 +1,154 @@
+//! Messages that two readers could read differently are refused, and the refusal is recorded.
+
+use chancery_testkit::{Agent, Answer, HttpUpstream, TestApp};
+use serde_json::json;
+
+async fn rig() -> (HttpUpstream, TestApp, Agent) {
+    let upstream = HttpUpstream::start().await;
+    let app = TestApp::builder().http("crm", &upstream).start().await;
+    let agent = app.agent("reader").await;
+    app.grant("reader", "crm").await;
+    (upstream, app, agent)
+}
+
+async fn post(agent: &Agent, headers: &[(&str, &str)], body: &str) -> Answer {
+    agent.send(&agent.mcp("crm"), "", "POST", headers, body.as_bytes()).await
+}
+
+const VERSION: &str = "2026-07-28";
+
+fn call(name: &str, version: &str) -> String {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": name, "arguments": {"text": "x"},
+        "_meta": {"io.modelcontextprotocol/protocolVersion": version, "io.modelcontextprotocol/clientCapabilities": {}},
+    }})
+    .to_string()
+}
+
+#[tokio::test]
+async fn headers_that_do_not_say_what_the_body_says_are_refused() {
+    let (upstream, app, agent) = rig().await;
+    let good = [("mcp-protocol-version", VERSION), ("mcp-method", "tools/call"), ("mcp-name", "echo")];
+    let answer = post(&agent, &good, &call("echo", VERSION)).await;
+    assert_eq!(answer.json()["result"]["content"][0]["text"], "x", "{}", answer.text());
+
+    let mut cases: Vec<(Vec<(&str, &str)>, String)> = Vec::new();
+    for at in 0..3 {
+        let mut less = good.to_vec();
+        less.remove(at);
+        cases.push((less, call("echo", VERSION)));
+        let mut twice = good.to_vec();
+        twice.push(good[at]);
+        cases.push((twice, call("echo", VERSION)));
+    }
+    for (at, value) in [
+        (0, "2025-11-25"),
+        (1, "tools/list"),
+        (1, "TOOLS/CALL"),
+        (2, "refund"),
+        (2, "ECHO"),
+        (2, "=?base64?cmVmdW5k?="),
+        (2, "=?base64?ZWNobw?="),
+        (2, "=?base64?!!!?="),
+    ] {
+        let mut changed = good.to_vec();
+        changed[at].1 = value;
+        cases.push((changed, call("echo", VERSION)));
+    }
+    cases.push((good.to_vec(), call("refund", VERSION)));
+    cases.push((good.to_vec(), call("echo", "2025-11-25")));
+    let count = cases.len();
+    for (headers, body) in cases {
+        let answer = post(&agent, &headers, &body).await;
+        assert_eq!(answer.status, 400, "{headers:?} {body}: {}", answer.text());
+        assert_eq!(answer.json()["error"]["code"], -32020, "{headers:?} {body}");
+    }
+    assert_eq!(upstream.calls().len(), 1, "none of the {count} reached the upstream");
+    let refused = app.log().await.iter().filter(|entry| entry["kind"] == "decision").count();
+    assert_eq!(refused, count, "each is recorded");
+    // Wrapped once, the name is the same name.
+    let wrapped = [good[0], good[1], ("mcp-name", "=?base64?ZWNobw==?=")];
+    assert_eq!(post(&agent, &wrapped, &call("echo", VERSION)).await.status, 200);
+}
+
+#[tokio::test]
+async fn ambiguous_and_foreign_messages_are_refused() {
+    let (upstream, app, agent) = rig().await;
+    let plain = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"x"}}}"#;
+    assert_eq!(post(&agent, &[], plain).await.status, 200);
+    let bodies = [
+        format!("[{plain}]"),
+        format!("{plain}{plain}"),
+        format!("\u{feff}{plain}"),
+        plain.replace(r#""name":"echo""#, r#""name":"echo","name":"refund""#),
+        plain.replace(r#""name":"echo""#, r#""name":"echo","\u006eame":"refund""#),
+        plain.replace(r#""method":"tools/call""#, r#""method":"tools/call","method":"tools/list""#),
+        plain.replace(r#""text":"x""#, r#""text":"x","text":"y""#),
+        plain.replace(r#""text":"x""#, r#""text":"\ud800""#),
+        plain.replace(r#""text":"x""#, r#""n":1e400"#),
+        plain.replace(r#""text":"x""#, r#""n":9007199254740993"#),
+        plain.replace(r#""text":"x""#, r#""n":NaN"#),
+        plain.replace(r#""id":1"#, r#""id":null"#),
+        plain.replace(r#""id":1"#, r#""id":1.5"#),
+        plain.replace(r#""id":1,"#, ""),
+        plain.replace(r#""params":{"#, r#""Params":{},"params":{"#),
+        plain.replace(r#""2.0""#, r#""1.0""#),
+        plain.replace(r#""arguments":{"text":"x"}"#, r#""arguments":["x"]"#),
+        plain.replace(
+            r#""arguments":{"text":"x"}"#,
+            &format!(r#""arguments":{{"text":{}1{}}}"#, "[".repeat(70), "]".repeat(70)),
+        ),
+        plain.replace("tools/call", "tools/execute"),
+        plain.replace("tools/call", "tasks/get"),
+        String::new(),
+    ];
+    let count = bodies.len();
+    for body in &bodies {
+        let answer = post(&agent, &[], body).await;
+        let error = answer.json()["error"]["code"].as_i64();
+        assert!(error.is_some(), "{body}: {} {}", answer.status, answer.text());
+    }
+    let huge = plain.replace(r#""x""#, &format!("\"{}\"", "x".repeat(1 << 20)));
+    assert_eq!(post(&agent, &[], &huge).await.status, 413);
+    assert_eq!(upstream.calls().len(), 1);
+    let refused = app.log().await.iter().filter(|entry| entry["kind"] == "decision").count();
+    assert_eq!(refused, count + 1, "each is recorded");
+}
+
+#[tokio::test]
+async fn what_is_sent_is_canonical_and_nothing_else() {
+    let (upstream, _app, agent) = rig().await;
+    let body = r#" { "params" : {"arguments":{"b":2.0,"a":1e0},"name":"add" }, "method":"tools\/call", "id":"\u0061" , "jsonrpc":"2.0"} "#;
+    let headers = [("x-forwarded-for", "10.0.0.1"), ("cookie", "a=b"), ("x-user", "root"), ("mcp-param-x", "y")];
+    let answer = post(&agent, &headers, body).await;
+    assert_eq!(answer.json()["result"]["content"][0]["text"], "3", "{}", answer.text());
+    let seen = upstream.calls().remove(0);
+    let canonical =
+        r#"{"id":"a","jsonrpc":"2.0","method":"tools/call","params":{"arguments":{"a":1,"b":2},"name":"add"}}"#;
+    assert_eq!(seen.body, canonical);
+    let names: Vec<&str> = seen.headers.iter().map(|(name, _)| name.as_str()).collect();
+    for name in &names {
+        let known = ["accept", "chancery-intent", "content-length", "content-type", "host", "user-agent"];
+        assert!(known.contains(name), "{name} reached the upstream");
+    }
+}
+
+#[tokio::test]
+async fn methods_belong_to_their_wire() {
+    let (_upstream, _app, agent) = rig().await;
+    for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "tasks/get", "unknown/method"] {
+        let answer = agent.rpc("crm", method, json!({})).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (404, &json!(-32601)), "{method}");
+    }
+    let meta =
+        json!({"io.modelcontextprotocol/protocolVersion": "v999", "io.modelcontextprotocol/clientCapabilities": {}});
+    let body = json!({"jsonrpc": "2.0", "id": 9, "method": "server/discover", "params": {"_meta": meta}}).to_string();
+    let answer = post(&agent, &[("mcp-protocol-version", "v999"), ("mcp-method", "server/discover")], &body).await;
+    let error = &answer.json()["error"];
+    assert_eq!(
+        (answer.status.as_u16(), &error["code"], &error["data"]["requested"]),
+        (400, &json!(-32022), &json!("v999"))
+    );
+    let get = agent.send(&agent.mcp("crm"), "", "GET", &[("mcp-protocol-version", VERSION)], b"").await;
+    assert_eq!(get.status, 405);
+}

@@ -6,6 +6,9 @@ use crate::shell::{self, Fallible};
 /// Node and Python packages of the sample company, and the official clients among them.
 const SAMPLE_COMPANY: &str = "examples/acme/setup.sh";
 
+/// Official MCP clients and servers, and the conformance suite, for the tests.
+const PEERS: &str = "tests/fixtures/setup.sh";
+
 /// Gets what is missing. Never an error: what cannot be had is told.
 pub fn all() {
     told("Node", shell::output(&["node", "--version"]));
@@ -16,6 +19,8 @@ pub fn all() {
             println!("the sample company's packages: not to be had: {why}");
         }
     }
+    let peers = shell::target().join("peers").to_string_lossy().into_owned();
+    told("official MCP software for the tests", shell::output(&["sh", PEERS, &peers]));
 }
 
 fn told(what: &str, outcome: Fallible<String>) {

@@ -1,7 +1,10 @@
 //! A call that is allowed, one that is denied, one that is hidden; and what is recorded of each.
 
+use chancery_server::Transport;
 use chancery_testkit::{HttpUpstream, TestApp};
 use serde_json::{Value, json};
+
+use super::peers::{Running, command};
 
 /// Entries of one kind about one action.
 fn of(log: &[Value], kind: &str, action: &str) -> Vec<Value> {
@@ -132,19 +135,20 @@ async fn a_stopped_agent_is_refused_although_its_token_lives() {
 
 #[tokio::test]
 async fn an_upstream_that_is_gone_is_reported_and_recorded_as_not_sent() {
-    let upstream = HttpUpstream::start().await;
-    let app = TestApp::builder().http("crm", &upstream).start().await;
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let upstream = Running::start(command("python3".as_ref(), &fixtures, &["upstream.py"]));
+    let app = TestApp::builder().server("see", Transport::Http(upstream.url.clone()), None).start().await;
     let agent = app.agent("reader").await;
-    app.grant("reader", "crm").await;
+    app.grant("reader", "see").await;
+    assert_eq!(agent.call("see", "see", json!({})).await["result"]["content"][0]["text"], "{}");
     drop(upstream);
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    let answer = agent.call("crm", "echo", json!({"text": "x"})).await;
+    let answer = agent.call("see", "see", json!({})).await;
     let decision = &answer["result"]["_meta"]["chancery/decision"];
-    assert_eq!(decision["code"], "C4002", "{answer}");
+    assert_eq!((&decision["code"], &answer["result"]["isError"]), (&json!("C4002"), &json!(true)), "{answer}");
     for _ in 0..200 {
-        if let Some(outcome) = of(&app.log().await, "outcome", "tools/call").first() {
-            assert_ne!(outcome["result"], "succeeded");
-            assert_eq!(outcome["closes"], decision["id"]);
+        let outcomes = of(&app.log().await, "outcome", "tools/call");
+        if let Some(outcome) = outcomes.iter().find(|outcome| outcome["closes"] == decision["id"]) {
+            assert_eq!(outcome["result"], "not_sent");
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

@@ -13,10 +13,24 @@ pub(super) fn directory(what: &str) -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?;
     let peers = target.join("peers");
     if peers.join("node_modules/.installed").exists() && peers.join("venv/.installed").exists() {
+        bring(&peers);
         return Some(peers);
     }
     println!("skipped: {what}: run `sh tests/fixtures/setup.sh {}` first", peers.display());
     None
+}
+
+/// Our own scripts among them are those of this source, whenever the packages were installed.
+fn bring(peers: &Path) {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    for entry in std::fs::read_dir(fixtures).expect("the fixtures").flatten() {
+        if entry.path().extension().is_some_and(|kind| kind == "mjs" || kind == "py") {
+            let text = std::fs::read(entry.path()).expect("a script");
+            let fresh = tempfile::NamedTempFile::new_in(peers).expect("a file");
+            std::fs::write(fresh.path(), text).expect("a script");
+            fresh.persist(peers.join(entry.file_name())).expect("a script");
+        }
+    }
 }
 
 /// The Node that came with the packages.

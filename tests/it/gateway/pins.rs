@@ -1,5 +1,6 @@
 //! Tools are what was approved, or they are not there.
 
+use chancery_model::Span;
 use chancery_testkit::{HttpUpstream, TestApp};
 use serde_json::{Value, json};
 
@@ -59,6 +60,7 @@ async fn pins_outlive_a_restart() {
     assert_eq!(agent.tools("crm").await, ["echo"]);
     upstream.set_tools(json!([tool("echo", "Says it back, and to others.")]));
     let app = app.restart().await;
+    app.clock().advance(Span::minutes(1));
     assert!(agent.at(&app).tools("crm").await.is_empty());
 }
 
@@ -75,6 +77,6 @@ async fn names_that_deceive_are_not_listed() {
     let agent = app.agent("reader").await;
     app.grant("reader", "crm").await;
     assert_eq!(agent.tools("crm").await, ["bash"]);
-    let answer = agent.call("crm", "b\u{430}sh", json!({})).await;
+    let answer = agent.session("crm").await.call("b\u{430}sh", json!({})).await;
     assert_eq!(answer["result"]["isError"], true, "{answer}");
 }

@@ -111,6 +111,11 @@ async fn compare(revision: &str) {
             lost.push(format!("{id}: {direct:?} directly, {ours:?} through the gateway"));
         }
     }
+    for entry in
+        app.log().await.iter().filter(|entry| entry["kind"] == "decision" || entry["result"] == "indeterminate")
+    {
+        println!("{} {} {} {}", entry["kind"], entry["action"], entry["detail"], entry["reasons"]);
+    }
     println!(
         "conformance {revision}: {} checks pass directly, {} through the gateway, {} lost",
         passed(&direct),

@@ -19,6 +19,10 @@ use tower_service::Service;
 use super::Failure;
 use crate::config::Config;
 
+/// Unused connections are closed before servers close them, most of which do so after five seconds: a request on a
+/// connection that is being closed is lost, and may not be repeated.
+const POOLED: Duration = Duration::from_secs(3);
+
 /// One HTTP upstream.
 pub(crate) struct Http {
     client: Client<HttpConnector<Guarded>, Full<Bytes>>,
@@ -40,7 +44,7 @@ impl Http {
         connector.set_connect_timeout(Some(config.timeouts.connect));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_idle_timeout(POOLED)
             .build(connector);
         Ok(Self { client, uri, idle: config.timeouts.idle })
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{
     ActionConstraint, AnyId, Effect, EntityUID, ExprKind, PolicyID, PolicySet, StaticPolicy, Template, Var,
 };
+use cedar_policy_core::extensions::Extensions;
 use cedar_policy_core::parser::parse_policyset;
 use cedar_policy_core::validator::{
     ValidationError, ValidationMode, ValidationWarning, Validator, ValidatorSchema, json_schema::Fragment,
@@ -37,7 +38,8 @@ pub(crate) fn snapshot(sources: &Sources<'_>) -> Result<Snapshot, Vec<Diagnostic
     let files = sources.files;
     let mut problems = Vec::new();
     let written = read_policies(files, &mut problems);
-    let generated = tools::generate(sources.tools, |action| declares(files, action));
+    let declared = declared(files);
+    let generated = tools::generate(sources.tools, |action| declared.contains(action));
     let (schema, types) = match schema::build(files, &generated.fragment) {
         Ok(built) => built,
         Err(more) => return Err(sorted(problems, more)),
@@ -94,12 +96,15 @@ fn named(actions: &HashMap<EntityUID, Arc<Action>>) -> HashMap<String, Arc<Actio
     plain.map(|(uid, action)| (AsRef::<str>::as_ref(uid.eid()).to_owned(), Arc::clone(action))).collect()
 }
 
-/// Does the directory declare this action itself? Its declaration then stands instead of the generated one.
-fn declares(files: &Files, action: &str) -> bool {
-    files.schemas().filter(|(name, _)| *name != schema::BASE_FILE).any(|(_, text)| {
-        let parsed = Fragment::from_cedarschema_str(text, cedar_policy_core::extensions::Extensions::all_available());
-        parsed.is_ok_and(|(fragment, _)| fragment.0.values().any(|part| part.actions.contains_key(action)))
-    })
+/// The actions that the directory declares itself: a tool's declaration stands instead of the generated one.
+fn declared(files: &Files) -> BTreeSet<String> {
+    let own = files.schemas().filter(|(name, _)| *name != schema::BASE_FILE);
+    let parsed = own.filter_map(|(_, text)| Fragment::from_cedarschema_str(text, Extensions::all_available()).ok());
+    parsed
+        .flat_map(|(fragment, _)| fragment.0.into_values())
+        .flat_map(|part| part.actions.into_keys())
+        .map(|action| action.to_string())
+        .collect()
 }
 
 // --- reading and naming ---------------------------------------------------------------------------------------

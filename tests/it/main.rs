@@ -3,6 +3,7 @@
 
 mod acme;
 mod authzen;
+mod cli;
 mod front;
 mod gateway;
 mod laws;

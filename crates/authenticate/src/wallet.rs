@@ -148,13 +148,7 @@ impl Wallet {
     }
 
     /// Takes the token endpoint's answer: its status, its `DPoP-Nonce` header, its body.
-    pub fn take(
-        &mut self,
-        status: u16,
-        nonce: Option<&str>,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<Next, NotIssued> {
+    pub fn take(&mut self, status: u16, nonce: Option<&str>, body: &[u8], now: Timestamp) -> Result<Next, NotIssued> {
         let renewed = self.note(nonce);
         if let Ok(issued) = serde_json::from_slice::<Issued>(body) {
             let renew_at = now + Span::seconds(issued.expires_in) - EARLY;
@@ -172,13 +166,7 @@ impl Wallet {
     }
 
     /// The headers for one request to the resource. `url` is without query and fragment.
-    pub fn headers(
-        &self,
-        method: &str,
-        url: &str,
-        now: Timestamp,
-        random: &dyn Random,
-    ) -> Result<Headers, KeyRefused> {
+    pub fn headers(&self, method: &str, url: &str, now: Timestamp, random: &dyn Random) -> Result<Headers, KeyRefused> {
         let held = self.held.as_ref().ok_or(KeyRefused("used: there is no token yet"))?;
         let token = held.token.expose();
         if self.bearer {

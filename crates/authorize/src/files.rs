@@ -95,6 +95,15 @@ pub fn check(sources: &Sources<'_>) -> Vec<Diagnostic> {
     }
 }
 
+/// The schema that every policy directory starts from.
+pub const BASE_SCHEMA: &str = crate::schema::BASE;
+
+/// The schema a directory is checked against, as Cedar writes it: the base, its own files, the tools' actions.
+pub fn schema(sources: &Sources<'_>) -> String {
+    let none = |_: &str| false;
+    crate::schema::written(sources.files, &crate::tools::generate(sources.tools, none).fragment)
+}
+
 /// One policy file that is not written as the formatter writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unformatted {

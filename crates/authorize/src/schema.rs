@@ -92,6 +92,16 @@ pub(crate) fn build(files: &Files, tools: &serde_json::Value) -> Result<(Validat
     Ok((schema, types))
 }
 
+/// The parts of the schema as text, each under its file's name: base types, the directory's own, the tools' actions.
+pub(crate) fn written(files: &Files, tools: &serde_json::Value) -> String {
+    let own = files.schemas().filter(|(name, _)| *name != BASE_FILE);
+    let own: String = own.map(|(name, content)| format!("\n// {name}\n{content}")).collect();
+    let made = Fragment::from_json_value(tools.clone()).ok().and_then(|fragment| fragment.to_cedarschema().ok());
+    let made = made.filter(|text| !text.trim().is_empty());
+    let made = made.map_or_else(String::new, |text| format!("\n// actions of the pinned tools\n{text}"));
+    format!("{BASE}{own}{made}")
+}
+
 fn text(name: &str, content: &str) -> Result<Part, Diagnostic> {
     let parsed = Fragment::from_cedarschema_str(content, Extensions::all_available());
     let (fragment, _) = parsed.map_err(|e| match &e {

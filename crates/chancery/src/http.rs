@@ -55,12 +55,6 @@ impl Admin {
         if response.status().is_success() { Ok(response.into_body()) } else { Err(refusal(response).await) }
     }
 
-    /// Reads something that is not JSON.
-    pub async fn bytes(&self, path: &str) -> Done<Bytes> {
-        let response = self.send(Method::GET, path, None).await?;
-        if response.status().is_success() { whole(response).await } else { Err(refusal(response).await) }
-    }
-
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Done<Value> {
         let response = self.send(method, path, body).await?;
         if !response.status().is_success() {

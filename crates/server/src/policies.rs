@@ -4,6 +4,7 @@
 //! one before in force and says why; at the first start there is none before, and everything is denied. Each set
 //! that comes into force is kept by its version, so that a decision can be explained by the policies as they were.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +34,7 @@ pub(crate) struct Status {
     /// How many policies and templates are looked at in every decision.
     pub(crate) unindexed: usize,
     /// The templates grants can link.
-    pub(crate) templates: Vec<String>,
+    pub(crate) templates: BTreeSet<String>,
 }
 
 /// The policy set in force, and how the next one is made.
@@ -145,7 +146,7 @@ impl Policies {
             remarks: snapshot.warnings().to_vec(),
             failed: false,
             unindexed: snapshot.unindexed(),
-            templates: snapshot.templates().map(str::to_owned).collect(),
+            templates: snapshot.templates().map(str::to_owned).collect::<BTreeSet<_>>(),
         });
         if self.status().version.as_deref() != Some(&version) {
             let set = PolicySet { version, files: files.0, loaded_at: now };

@@ -1,6 +1,8 @@
 //! Tests through the front door: a real server on a free port with a real store, agents with real keys, upstream
 //! servers that remember what they were sent, and a clock that tests move. Everything is bounded in time.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "for tests only: what fails here is a failed test")]
+
 mod agent;
 mod app;
 mod clock;

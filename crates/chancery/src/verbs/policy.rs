@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chancery_authorize::files::{self, Ran};
 use chancery_authorize::{Diagnostic, Files, Sources};
-use chancery_model::problem::{BAD_ANSWER, POLICY_FORM, POLICY_SYNTAX, POLICY_TEST, row};
+use chancery_model::problem::{POLICY_FORM, POLICY_SYNTAX, POLICY_TEST, row};
 use chancery_model::{Hash, Timestamp, Tool};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -32,8 +32,11 @@ pub enum Verb {
     Reload,
     /// Which set is in force, and what should be looked at
     Status,
-    /// Print the schema, the actions of pinned tools included
-    Schema,
+    /// Print the schema, the actions of a running server's pinned tools included
+    #[command(
+        after_help = "Examples:\n  chancery policy schema\n  chancery policy schema --base > policies/chancery.cedarschema"
+    )]
+    Schema(Schema),
 }
 
 /// Which directory.
@@ -51,6 +54,16 @@ pub struct Fmt {
     /// Change nothing; fail if something would change
     #[arg(long)]
     check: bool,
+}
+
+/// Which part.
+#[derive(Debug, Args)]
+pub struct Schema {
+    #[command(flatten)]
+    directory: Directory,
+    /// Only the part that every directory starts from
+    #[arg(long)]
+    base: bool,
 }
 
 const DIAGNOSTICS: &[Column] = &[
@@ -81,7 +94,7 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
         Verb::Fmt(args) => fmt(context, args),
         Verb::Reload => status(context, &context.admin()?.post("/v1/policies/reload", &Value::Null).await?),
         Verb::Status => status(context, &context.admin()?.get("/v1/policies").await?),
-        Verb::Schema => schema(context).await,
+        Verb::Schema(args) => schema(context, args).await,
     }
 }
 
@@ -94,10 +107,13 @@ fn status(context: &Context, status: &Value) -> Done {
     Ok(())
 }
 
-async fn schema(context: &Context) -> Done {
-    let bytes = context.admin()?.bytes("/v1/policies/schema").await?;
-    let text = String::from_utf8(bytes.to_vec()).map_err(|e| Failure::new(BAD_ANSWER, e))?;
-    context.output.text(&text)
+async fn schema(context: &Context, args: &Schema) -> Done {
+    if args.base {
+        return context.output.text(files::BASE_SCHEMA);
+    }
+    let (_, files) = args.directory.read(context)?;
+    let (servers, tools) = (servers(context), tools(context).await);
+    context.output.text(&files::schema(&Sources { files: &files, servers: &servers, tools: &tools, hash: sha256 }))
 }
 
 async fn check(context: &Context, args: &Directory) -> Done {
@@ -128,7 +144,10 @@ async fn test(context: &Context, args: &Directory) -> Done {
     context.output.list(TESTS, &rows)?;
     let failed = ran.iter().filter(|one| one.failure.is_some()).count();
     match failed {
-        0 => Ok(context.output.note(&format!("{} tests passed", ran.len()))),
+        0 => {
+            context.output.note(&format!("{} tests passed", ran.len()));
+            Ok(())
+        }
         _ => Err(Failure::new(POLICY_TEST, format!("{failed} of {} tests failed", ran.len()))),
     }
 }

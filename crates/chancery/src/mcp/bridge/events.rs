@@ -49,6 +49,8 @@ async fn say(message: &[u8], lines: &mpsc::Sender<String>, note: &impl Fn(&Value
 #[derive(Debug, Default)]
 struct Events {
     buffer: Vec<u8>,
+    /// How much of it is known to hold no end of an event.
+    searched: usize,
 }
 
 impl Events {
@@ -59,7 +61,13 @@ impl Events {
     /// The data of the next event that has any and is complete.
     fn next(&mut self) -> Option<Vec<u8>> {
         loop {
-            let (at, gap) = end(&self.buffer)?;
+            let found = end(&self.buffer[self.searched..]);
+            let Some((at, gap)) = found.map(|(at, gap)| (at + self.searched, gap)) else {
+                // An end may be cut in two.
+                self.searched = self.buffer.len().saturating_sub(3);
+                return None;
+            };
+            self.searched = 0;
             let event: Vec<u8> = self.buffer.drain(..at + gap).collect();
             let data = data(&event[..at]);
             if !data.is_empty() {

@@ -24,6 +24,10 @@ const ATTEMPTS: usize = 4;
 /// The longest answer of the token endpoint, in bytes.
 const TOKEN_ANSWER: usize = 64 * 1024;
 
+/// The token endpoint says what is wrong; this is who can mend it.
+const ADVICE: &str = "a suspended agent is let go on with `chancery agent resume NAME`, an expired one with `chancery \
+                      agent extend NAME`; a key that is not known is enrolled with `chancery agent enrol NAME`";
+
 /// One agent's way to one server.
 pub struct Link {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -79,7 +83,7 @@ impl Link {
         let body = body.map_err(|e| Failure::new(BAD_ANSWER, e))?.to_bytes();
         let taken = wallet.take(status, nonce.as_deref(), &body, self.clock.now());
         taken.map(drop).map_err(|e| match e {
-            NotIssued::Refused { .. } => Failure::new(BAD_CLIENT, e),
+            NotIssued::Refused { .. } => Failure::new(BAD_CLIENT, e).next(ADVICE),
             NotIssued::Unreadable(_) => Failure::new(BAD_ANSWER, e),
         })
     }

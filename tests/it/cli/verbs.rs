@@ -1,0 +1,196 @@
+//! Every verb once.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::json;
+
+use super::{Desk, read};
+
+#[tokio::test]
+async fn agents_and_their_keys() {
+    let desk = Desk::open().await;
+    let made =
+        desk.json("agent register bot --sponsor m@example.com --owner l@example.com --purpose x --days 30").await;
+    let code = made["enrolment"]["code"].as_str().unwrap().to_owned();
+    let enrolled = desk.run_with(&["agent", "enrol", "bot", "-o", "json"], &code).await;
+    assert_eq!(enrolled.exit, 0, "{}", enrolled.err);
+    let key = desk.keys().join("bot.key");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = desk.run_with(&["agent", "enrol", "bot"], &code).await;
+    assert_eq!((again.exit, again.err.contains("C6005")), (1, true), "{}", again.err);
+
+    let code = desk.ok("agent code bot -o name").await;
+    let file = desk.app.directory().join("code.txt");
+    std::fs::write(&file, code).unwrap();
+    desk.ok(&format!("agent enrol bot --code-file {}", file.display())).await;
+
+    assert_eq!(desk.ok("agent list -o name").await, "bot\n");
+    assert_eq!(desk.json("agent get bot").await["state"], "active");
+    assert_eq!(desk.json("agent suspend bot --reason test").await["state"], "suspended");
+    assert_eq!(desk.ok("agent list --state suspended -o name").await, "bot\n");
+    assert_eq!(desk.json("agent resume bot").await["state"], "active");
+    desk.ok("agent extend bot --days 60").await;
+    assert_eq!(desk.json("agent bearer bot --allow").await["bearer"], "allowed");
+    assert!(desk.ok("finding list").await.contains("bearer-allowed\tbot"));
+    assert_eq!(desk.json("agent bearer bot --refuse").await["bearer"], "refused");
+}
+
+#[tokio::test]
+async fn a_call_through_the_bridge_is_listed_explained_and_proved() {
+    let desk = Desk::open().await;
+    desk.enrolled("bot").await;
+    let grant = desk.json("grant create --template use-tool --agent bot --server crm --tool echo --why test").await;
+    let id = grant["id"].as_str().unwrap().to_owned();
+    assert!(desk.ok("grant list --agent bot").await.starts_with(&id));
+    super::bridge::conversation(&desk, "bot", "crm").await;
+
+    let intent = desk.upstream.calls().pop().expect("a call").header("chancery-intent").unwrap().to_owned();
+    let story = desk.ok(&format!("why {intent}")).await;
+    assert!(story.starts_with("allowed: bot may call crm/echo"), "{story}");
+    assert!(story.contains("policy   use-tool"), "{story}");
+    assert_eq!(desk.json(&format!("why {intent}")).await["outcome"], "allowed");
+
+    let session = desk.ok("session list --agent bot -o name").await.lines().next().unwrap_or_default().to_owned();
+    assert_eq!(desk.json(&format!("session end {session}")).await["state"], "ended");
+    assert!(desk.json(&format!("grant revoke {id} --reason over")).await["revoked_at"].is_string());
+
+    assert!(desk.ok(&format!("log prove {intent}")).await.starts_with("c2sp.org/tlog-proof@v1\n"));
+    desk.ok(&format!("log erase {intent} --body arguments --reason test")).await;
+    assert!(desk.ok("log tail -n 5").await.contains("erase"));
+    assert_eq!(desk.ok("log tail -n 3 -o jsonl").await.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn the_log_is_verified_against_an_older_checkpoint() {
+    let desk = Desk::open().await;
+    let old = desk.app.directory().join("old.note");
+    std::fs::write(&old, desk.ok("log checkpoint").await).unwrap();
+    desk.enrolled("bot").await;
+    let report = desk.json(&format!("log verify --checkpoint {}", old.display())).await;
+    assert_eq!(report["ok"], true);
+    assert!(report["extends"]["entries"].as_u64() < report["entries"].as_u64(), "{report}");
+    let forged = read(&old).replacen("\n4\n", "\n3\n", 1);
+    std::fs::write(&old, forged + "x").unwrap();
+    assert_eq!(desk.run(&format!("log verify --checkpoint {}", old.display())).await.exit, 7);
+
+    let bundle = desk.app.directory().join("all.bundle");
+    desk.ok(&format!("log export -o {}", bundle.display())).await;
+    let file = std::fs::File::open(&bundle).unwrap();
+    chancery_verify::verify(file, &chancery_verify::Options::default()).expect("the bundle verifies");
+}
+
+#[tokio::test]
+async fn policies_tools_and_secrets() {
+    let desk = Desk::open().await;
+    let policies = desk.app.directory().join("policies");
+    let shown = policies.display().to_string();
+    desk.ok(&format!("policy check {shown}")).await;
+    desk.ok(&format!("policy fmt {shown}")).await;
+    desk.ok(&format!("policy fmt --check {shown}")).await;
+    assert!(desk.ok(&format!("policy schema {shown}")).await.contains("crm/echo"));
+    assert!(desk.ok("policy schema --base").await.contains("entity Agent"));
+    assert_eq!(desk.json("policy status").await["failed"], false);
+    assert_eq!(desk.json("policy reload").await["failed"], false);
+    let test = json!([{
+        "name": "nothing is granted", "decision": "deny",
+        "request": {"principal": "Agent::\"a\"", "action": "Action::\"mcp/connect\"", "resource": "Tool::\"crm/echo\"", "context": {}},
+    }]);
+    std::fs::create_dir_all(policies.join("tests")).unwrap();
+    std::fs::write(policies.join("tests/a.json"), test.to_string()).unwrap();
+    let tested = desk.run(&format!("policy test {shown}")).await;
+    assert!(tested.exit == 0 && tested.out.contains("passed"), "{}{}", tested.out, tested.err);
+    std::fs::write(policies.join("bad.cedar"), "permit (principal").unwrap();
+    let refused = desk.run("policy reload").await;
+    assert!(refused.exit == 1 && refused.err.contains("C3001"), "{}", refused.err);
+    assert_eq!(desk.run(&format!("policy check {shown}")).await.exit, 1);
+
+    assert!(desk.ok("tool list --server crm").await.contains("crm/echo\tpinned"));
+    assert_eq!(desk.run("tool approve crm echo").await.exit, 8);
+    let set = desk.run_with(&["secret", "set", "crm-key"], "canary-91cd\n").await;
+    assert!(set.exit == 0 && !set.out.contains("canary"), "{}{}", set.out, set.err);
+    assert!(desk.ok("secret list").await.starts_with("crm-key\t1\t"));
+    desk.ok("secret delete crm-key").await;
+    assert_eq!(desk.run("secret delete crm-key").await.exit, 3);
+}
+
+#[tokio::test]
+async fn status_doctor_completion_and_client_settings() {
+    let desk = Desk::open().await;
+    assert_eq!(desk.json("status").await["ready"], true);
+    let config = desk.app.directory().join("chancery.toml");
+    std::fs::write(
+        &config,
+        format!("policies = \"policies\"\nkek = \"kek\"\n[servers.crm]\nurl = \"{}\"\n", desk.upstream.url()),
+    )
+    .unwrap();
+    let checked = desk.json("doctor").await;
+    assert!(checked.as_array().unwrap().iter().all(|row| row["state"] != "bad"), "{checked}");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(desk.ok(&format!("completion {shell}")).await.contains("chancery"), "{shell}");
+    }
+    let printed = desk.ok("mcp config --client vscode --as bot --server crm").await;
+    let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["servers"]["crm"]["type"], "stdio");
+    desk.ok("mcp config --client cursor --as bot --server crm --write").await;
+    assert!(read(&desk.app.directory().join(".cursor/mcp.json")).contains("\"mcpServers\""));
+}
+
+#[tokio::test]
+async fn errors_are_four_lines_or_one_object_with_an_exit_code() {
+    let desk = Desk::open().await;
+    let missing = desk.run("agent get ghost").await;
+    assert_eq!((missing.exit, missing.out.as_str()), (3, ""));
+    assert!(
+        missing.err.starts_with("error: no such agent\n  why: ") && missing.err.contains("[C6001]\n  do:  "),
+        "{}",
+        missing.err
+    );
+    let object: serde_json::Value = serde_json::from_str(&desk.run("agent get ghost -o json").await.err).unwrap();
+    assert_eq!((&object["code"], &object["exit"]), (&json!("C6001"), &json!(3)));
+
+    let usage = desk.run("agnt list -o json").await;
+    let object: serde_json::Value = serde_json::from_str(&usage.err).unwrap();
+    assert_eq!((usage.exit, &object["code"]), (2, &json!("C7003")));
+    assert_eq!(desk.run("agent register bot").await.exit, 2);
+    desk.enrolled("bot").await;
+    let taken = desk.run("agent register bot --sponsor a --owner b --purpose c").await;
+    assert_eq!(taken.exit, 8, "{}", taken.err);
+    let nobody = desk.run("--data /nowhere status").await;
+    assert_eq!((nobody.exit, nobody.err.contains("C7004")), (9, true), "{}", nobody.err);
+    assert_eq!(desk.run("--help").await.exit, 0);
+    assert_eq!(desk.run("--version").await.exit, 0);
+}
+
+#[tokio::test]
+async fn a_server_starts_serves_and_stops_in_order() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    let desk = Desk::open().await;
+    let place = desk.app.directory().join("second");
+    std::fs::create_dir_all(place.join("policies")).unwrap();
+    std::fs::write(place.join("policies/base.cedar"), chancery_testkit::POLICIES).unwrap();
+    let config = place.join("chancery.toml");
+    std::fs::write(&config, "listen = \"127.0.0.1:0\"\ndata = \"data\"\nkek = \"kek\"\n").unwrap();
+    let shown = config.display().to_string();
+    let mut command = desk.command(&["serve", "--config", &shown]);
+    command.env_remove("CHANCERY_DATA");
+    let mut child = command.spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let ready = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line == "ready" {
+                return;
+            }
+        }
+        panic!("it ended before it was ready");
+    };
+    tokio::time::timeout(super::PATIENCE, ready).await.expect("ready in time");
+    let data = place.join("data").display().to_string();
+    assert!(desk.ok(&format!("--data {data} status")).await.starts_with("ready\ttrue"));
+    let pid = child.id().expect("it runs").to_string();
+    #[expect(clippy::disallowed_methods, reason = "a signal to the one process this test started")]
+    let killed = std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
+    assert!(killed.success());
+    let ended = tokio::time::timeout(super::PATIENCE, child.wait()).await.expect("it stops").unwrap();
+    assert_eq!(ended.code(), Some(0));
+    assert!(!place.join("data/admin.sock").exists(), "the socket is left behind");
+}

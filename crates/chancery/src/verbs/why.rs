@@ -46,7 +46,7 @@ pub fn story(found: &Value) -> String {
         ("session", "/session"),
         ("reason", "/reason"),
         ("code", "/reasons"),
-        ("result", "/result"),
+        ("result", "/result_of/result"),
         ("detail", "/detail"),
         ("set", "/policy_version"),
     ] {
@@ -55,16 +55,22 @@ pub fn story(found: &Value) -> String {
             let _ = writeln!(text, "  {label:8} {value}");
         }
     }
-    for policy in found["policies"].as_array().into_iter().flatten() {
-        let grant = cell(policy, "/grant");
-        let by = if grant.is_empty() { String::new() } else { format!(" by grant {grant}") };
-        let _ = writeln!(text, "  policy   {}{by}", cell(policy, "/policy"));
+    for policy in found["determining"].as_array().into_iter().flatten() {
+        let _ = writeln!(text, "  policy   {}  ({})", cell(policy, "/policy"), cell(policy, "/file"));
         for line in policy["text"].as_str().unwrap_or_default().lines() {
             let _ = writeln!(text, "           | {}", line.replace(char::is_control, " "));
         }
     }
+    let grants = get("/grants");
+    if !grants.is_empty() {
+        let _ = writeln!(text, "  grant    {grants}");
+    }
     for miss in found["would_pass"].as_array().into_iter().flatten() {
         let _ = writeln!(text, "  to pass  {}: {}", cell(miss, "/policy"), cell(miss, "/needs"));
+    }
+    let caveat = get("/caveat");
+    if !caveat.is_empty() {
+        let _ = writeln!(text, "  note     {caveat}");
     }
     let _ = writeln!(text, "  record   {}", get("/record"));
     text

@@ -198,7 +198,8 @@ fn strictness(outcome: Outcome) -> u8 {
 /// The entities that evaluation can reach: those in the request and in the text of the policies, and as many
 /// steps beyond as the conditions can take.
 fn reachable(snapshot: &Snapshot, lookup: &dyn Lookup, query: &Query, candidates: &[Candidate<'_>]) -> Entities {
-    let depth = candidates.iter().map(|c| c.rule.depth).max().unwrap_or(0);
+    let of_context = in_context(&query.context);
+    let depth = candidates.iter().map(|c| c.rule.depth(!of_context.is_empty())).max().unwrap_or(0);
     if depth == 0 {
         return Entities::new();
     }
@@ -207,7 +208,7 @@ fn reachable(snapshot: &Snapshot, lookup: &dyn Lookup, query: &Query, candidates
         vec![Arc::clone(&query.principal), Arc::clone(&query.action.node), Arc::clone(&query.resource)];
     edge.extend(query.others.iter().cloned());
     let in_request: Vec<EntityUID> = edge.iter().map(|node| node.uid.clone()).collect();
-    let named = candidates.iter().flat_map(|c| c.rule.names.iter().cloned()).chain(in_context(&query.context));
+    let named = candidates.iter().flat_map(|c| c.rule.names.iter().cloned()).chain(of_context);
     edge.extend(named.filter(|uid| !in_request.contains(uid)).filter_map(|uid| lookup.find(snapshot, &uid)));
     for _ in 0..depth {
         let mut next = Vec::new();

@@ -15,6 +15,8 @@ pub(crate) struct Node {
     /// The same, as requests want it.
     pub shared: Arc<EntityUID>,
     pub hash: u64,
+    /// Hash of its type.
+    pub kind: u64,
     pub entity: Arc<Entity>,
     /// Hash of every ancestor, near or far.
     pub above: Vec<u64>,
@@ -30,6 +32,7 @@ impl Node {
         entity.attrs().chain(entity.tags()).for_each(|(_, value)| refs(value, &mut named));
         Self {
             hash: hash::entity(&uid),
+            kind: hash::kind(uid.entity_type()),
             shared: Arc::new(uid.clone()),
             above: entity.ancestors().map(hash::entity).collect(),
             refs: named.into_iter().collect(),

@@ -87,8 +87,8 @@ impl Index {
             resource.places().for_each(|r| at(hash::pair(RESOURCE, 0, r)));
         }
         action.places().for_each(|a| at(hash::pair(ACTION, a, 0)));
-        at(hash::pair(RESOURCE_TYPE, hash::kind(resource.uid.entity_type()), 0));
-        at(hash::pair(PRINCIPAL_TYPE, hash::kind(principal.uid.entity_type()), 0));
+        at(hash::pair(RESOURCE_TYPE, resource.kind, 0));
+        at(hash::pair(PRINCIPAL_TYPE, principal.kind, 0));
         self.always.iter().for_each(|number| found(*number));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{Effect, EntityUID, Expr, ExprKind, Literal, Template};
+use cedar_policy_core::ast::{Effect, EntityUID, Expr, ExprKind, Literal, Template, Var};
 use cedar_policy_core::parser::Loc;
 use chancery_model::Outcome;
 
@@ -23,7 +23,9 @@ pub(crate) struct Rule {
     /// Its conditions as one expression; nothing where it has none.
     pub body: Option<Arc<Expr>>,
     /// How many steps from entity to entity its conditions can take at the most.
-    pub depth: usize,
+    depth: usize,
+    /// The same where the context names no entity, so that nothing read off it leads to one.
+    depth_without_context: usize,
     /// The entities its conditions name.
     pub names: Vec<EntityUID>,
     pub loc: Option<Loc>,
@@ -32,7 +34,7 @@ pub(crate) struct Rule {
 impl Rule {
     pub fn new(id: Arc<str>, file: String, outcome: Outcome, template: &Template) -> Self {
         let body = template.non_scope_constraints_arc().cloned();
-        let depth = body.as_ref().map_or(0, |b| steps(b));
+        let longest = |looks: fn(&Expr) -> usize| body.as_ref().map_or(0, |body| steps(body, looks));
         let mut names = HashSet::new();
         if let Some(body) = &body {
             literals(body, &mut names);
@@ -43,11 +45,18 @@ impl Rule {
             effect: template.effect(),
             outcome,
             scope: Scope::of(template),
+            depth: longest(looks),
+            depth_without_context: longest(looks_beyond_context),
             body,
-            depth,
             names: names.into_iter().collect(),
             loc: template.loc().cloned(),
         }
+    }
+
+    /// How many steps from entity to entity its conditions can take at the most, with a context that names entities
+    /// or with one that does not.
+    pub fn depth(&self, context_names_entities: bool) -> usize {
+        if context_names_entities { self.depth } else { self.depth_without_context }
     }
 
     /// Is it a template?
@@ -59,9 +68,29 @@ impl Rule {
 
 /// The longest chain of operators that look into an entity. Every one of them takes at most one step, so the
 /// entities within that many steps of those in the request and in the text are all that evaluation can look at.
-fn steps(expr: &Expr) -> usize {
-    let below = expr.subexpressions_direct().map(steps).max().unwrap_or(0);
+fn steps(expr: &Expr, looks: fn(&Expr) -> usize) -> usize {
+    let below = expr.subexpressions_direct().map(|part| steps(part, looks)).max().unwrap_or(0);
     below + looks(expr)
+}
+
+/// A member of the context, or a member of that, is no entity where the context names none.
+fn looks_beyond_context(expr: &Expr) -> usize {
+    match expr.expr_kind() {
+        ExprKind::GetAttr { expr, .. } | ExprKind::HasAttr { expr, .. } | ExprKind::ExtHasAttr { expr, .. }
+            if is_of_context(expr) =>
+        {
+            0
+        }
+        _ => looks(expr),
+    }
+}
+
+fn is_of_context(expr: &Expr) -> bool {
+    match expr.expr_kind() {
+        ExprKind::Var(variable) => *variable == Var::Context,
+        ExprKind::GetAttr { expr, .. } => is_of_context(expr),
+        _ => false,
+    }
 }
 
 fn looks(expr: &Expr) -> usize {
@@ -108,5 +137,26 @@ impl<T> Parts<T> for Expr<T> {
             ExprKind::Set(items) => Box::new(items.iter()),
             ExprKind::Record(members) => Box::new(members.values()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn depths(condition: &str) -> (usize, usize) {
+        let text = format!("permit (principal, action, resource) when {{ {condition} }};");
+        let template = cedar_policy_core::parser::parse_policy_or_template(None, &text).unwrap();
+        let rule = Rule::new("p".into(), "p.cedar".into(), Outcome::Allow, &template);
+        (rule.depth(true), rule.depth(false))
+    }
+
+    #[test]
+    fn the_context_leads_to_entities_only_if_it_names_some() {
+        assert_eq!(depths("context.args.amount <= 200 && context.session.age_seconds < 60"), (2, 0));
+        assert_eq!(depths("context has human && context.human.department == principal.owner"), (2, 1));
+        assert_eq!(depths("principal in context.team"), (2, 1));
+        assert_eq!(depths("principal.manager.team == context.args.team"), (2, 2));
+        assert_eq!(depths("context.args has amount"), (2, 0));
     }
 }

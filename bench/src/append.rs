@@ -28,10 +28,11 @@ pub fn rows(scale: &Scale) -> Fallible<Vec<Row>> {
     let folder = tempfile::tempdir().map_err(text)?;
     world::runtime()?.block_on(async {
         let store = world::store(&folder.path().join("ours")).await?;
-        let ceiling = Ceiling::open(folder.path()).await?;
+        let ceilings =
+            [Ceiling::open(folder.path(), Form::Rows).await?, Ceiling::open(folder.path(), Form::Blob).await?];
         let mut rows = Vec::new();
         for (in_flight, count, bar) in CASES {
-            rows.push(case(&store, &ceiling, in_flight, scale.of(count), bar).await?);
+            rows.extend(case(&store, &ceilings, in_flight, scale.of(count), bar).await?);
         }
         let alone = 1e6 / rows[0].value;
         rows.push(
@@ -43,16 +44,18 @@ pub fn rows(scale: &Scale) -> Fallible<Vec<Row>> {
     })
 }
 
-async fn case(store: &Store, ceiling: &Ceiling, in_flight: usize, count: usize, bar: Bar) -> Fallible<Row> {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+async fn case(store: &Store, ceilings: &[Ceiling; 2], in_flight: usize, count: usize, bar: Bar) -> Fallible<[Row; 2]> {
+    let (mut ours, mut rows, mut blob) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        theirs.push(rate(in_flight, count, alone(ceiling.clone())).await?);
+        rows.push(rate(in_flight, count, alone(ceilings[0].clone())).await?);
+        blob.push(rate(in_flight, count, alone(ceilings[1].clone())).await?);
         ours.push(rate(in_flight, count, durable(store.clone())).await?);
     }
-    let name = format!("append/{in_flight} in flight");
-    Ok(Row::new(name, median(ours), "1/s")
-        .beside("SQLite alone, a row an entry, same batches", median(theirs))
-        .bar(bar))
+    let ours = Row::new(format!("append/{in_flight} in flight"), median(ours), "1/s");
+    Ok([
+        ours.clone().beside("SQLite alone, a row an entry, same batches", median(rows)).bar(bar),
+        ours.beside("SQLite alone, a row a batch", median(blob)).bar(bar),
+    ])
 }
 
 fn durable(store: Store) -> impl Fn(usize) -> Doing + Clone + Send + 'static {
@@ -96,6 +99,15 @@ where
 
 type Waiting = (Vec<u8>, oneshot::Sender<()>);
 
+/// In which form the ceiling's writer writes a batch.
+#[derive(Clone, Copy)]
+enum Form {
+    /// A row an entry: what any table of entries does.
+    Rows,
+    /// One row with all entries one after the other: the least that SQLite can be asked to do.
+    Blob,
+}
+
 /// SQLite by itself, behind the same kind of queue.
 #[derive(Clone)]
 struct Ceiling {
@@ -103,9 +115,9 @@ struct Ceiling {
 }
 
 impl Ceiling {
-    async fn open(folder: &Path) -> Fallible<Self> {
+    async fn open(folder: &Path, form: Form) -> Fallible<Self> {
         let options = SqliteConnectOptions::new()
-            .filename(folder.join("ceiling.db"))
+            .filename(folder.join(format!("ceiling-{}.db", form as u8)))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -114,7 +126,7 @@ impl Ceiling {
         let table = "CREATE TABLE log (seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL, entry BLOB NOT NULL)";
         sqlx::query(table).execute(&mut connection).await.map_err(text)?;
         let (queue, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(write(connection, inbox));
+        tokio::spawn(write(connection, inbox, form));
         Ok(Self { queue })
     }
 
@@ -126,21 +138,26 @@ impl Ceiling {
 }
 
 /// A failed write drops those who wait, which fails the run.
-async fn write(mut connection: SqliteConnection, mut inbox: mpsc::UnboundedReceiver<Waiting>) {
+async fn write(mut connection: SqliteConnection, mut inbox: mpsc::UnboundedReceiver<Waiting>, form: Form) {
     let mut batch: Vec<Waiting> = Vec::new();
     while inbox.recv_many(&mut batch, 4_096).await > 0 {
-        if let Err(why) = commit(&mut connection, &batch).await {
+        if let Err(why) = commit(&mut connection, &batch, form).await {
             return eprintln!("the ceiling's writer: {why}");
         }
         batch.drain(..).for_each(|(_, done)| done.send(()).unwrap_or(()));
     }
 }
 
-async fn commit(connection: &mut SqliteConnection, batch: &[Waiting]) -> Result<(), sqlx::Error> {
+async fn commit(connection: &mut SqliteConnection, batch: &[Waiting], form: Form) -> Result<(), sqlx::Error> {
+    let insert = "INSERT INTO log (leaf, entry) VALUES ($1, $2)";
+    if let Form::Blob = form {
+        let (leaves, entries) = (vec![7u8; 32 * batch.len()], batch.iter().flat_map(|(entry, _)| entry).copied());
+        let row = sqlx::query(insert).bind(leaves).bind(entries.collect::<Vec<u8>>());
+        return row.execute(connection).await.map(drop);
+    }
     let mut transaction = connection.begin().await?;
     for (entry, _) in batch {
-        let row = sqlx::query("INSERT INTO log (leaf, entry) VALUES ($1, $2)").bind(&[7u8; 32][..]).bind(entry);
-        row.execute(&mut *transaction).await?;
+        sqlx::query(insert).bind(&[7u8; 32][..]).bind(entry).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }

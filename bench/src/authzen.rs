@@ -39,7 +39,7 @@ pub fn rows(scale: &Scale) -> Fallible<Vec<Row>> {
     let echo = Server::floor("mcp")?;
     let keys = product::keys()?;
     let filling = Filling { agents: AGENTS, keys: &keys, upstream: echo.address };
-    let place = Place::fill(&folder.path().join("ours"), &filling)?;
+    let place = Place::fill(&folder.path().join("ours"), &filling)?.prepared()?;
     let ours = ours(&place, &keys)?;
     let floor = floor()?;
     let cerbos = if scale.peers { peer(folder.path()) } else { None };
@@ -56,7 +56,7 @@ pub fn rows(scale: &Scale) -> Fallible<Vec<Row>> {
 
 fn ours(place: &Place, keys: &[AgentKey]) -> Fallible<Subject> {
     let server = place.start()?;
-    crate::gateway::pin(place, &keys[0])?;
+    crate::gateway::pinned(place, &keys[0])?;
     let requests = questions(place.address, &keys[product::ENFORCER])?;
     Ok(Subject { server, requests, expect: "\"decision\":true" })
 }

@@ -35,9 +35,9 @@ pub fn rows(scale: &Scale) -> Fallible<Vec<Row>> {
     let echo = Server::floor("mcp")?;
     let keys = product::keys()?;
     let filling = Filling { agents: 1_000, keys: &keys, upstream: echo.address };
-    let place = Place::fill(&folder.path().join("ours"), &filling)?;
+    let place = Place::fill(&folder.path().join("ours"), &filling)?.prepared()?;
     let ours = place.start()?;
-    pin(&place, &keys[0])?;
+    pinned(&place, &keys[0])?;
     let nginx = if scale.peers { peer(&echo, folder.path()) } else { None };
     let mut rows = Vec::new();
     for (connections, count) in CASES {
@@ -64,13 +64,12 @@ struct Case {
     sync: f64,
 }
 
-/// The first listing pins the tools of the upstream.
-pub fn pin(place: &Place, key: &AgentKey) -> Fallible {
-    place.set_secret()?;
+/// The tool is listed to the first agent: it is pinned, and its policies are in force.
+pub fn pinned(place: &Place, key: &AgentKey) -> Fallible {
     let mut client = client(place, key, "agent-0")?;
     let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     let answer = client.refresh(PATH, &LIST, list)?;
-    if answer.contains("\"echo\"") { Ok(()) } else { Err(format!("the tool was not pinned: {answer}")) }
+    if answer.contains("\"echo\"") { Ok(()) } else { Err(format!("the tool is not listed: {answer}")) }
 }
 
 fn client<'a>(place: &Place, key: &'a AgentKey, name: &str) -> Fallible<Client<'a>> {

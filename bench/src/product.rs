@@ -68,6 +68,15 @@ impl Place {
         )
     }
 
+    /// Gives the server its credential for the upstream, and starts it again: then it has listed the upstream's tools
+    /// before it is ready.
+    pub fn prepared(self) -> Fallible<Self> {
+        let first = self.start()?;
+        self.set_secret()?;
+        drop(first);
+        Ok(self)
+    }
+
     /// Starts the release binary and waits until it is ready.
     pub fn start(&self) -> Fallible<Server> {
         let mut command = self.chancery()?;
@@ -75,10 +84,14 @@ impl Place {
         Server::start(&mut command, self.address, START, ready)
     }
 
-    /// Gives the server the credential it adds on the way to the upstream.
-    pub fn set_secret(&self) -> Fallible {
+    fn set_secret(&self) -> Fallible {
         let mut command = self.chancery()?;
-        let mut child = command.args(["secret", "set", "billing"]).stdin(Stdio::piped()).spawn().map_err(text)?;
+        let mut child = command
+            .args(["secret", "set", "billing"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(text)?;
         let mut input = child.stdin.take().ok_or("no input")?;
         input.write_all(b"upstream-credential-of-the-benchmark").map_err(text)?;
         drop(input);
@@ -96,7 +109,7 @@ impl Place {
 
 fn ready(address: SocketAddr) -> bool {
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    load::once(address, request.as_bytes()).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    load::once(address, request.as_bytes()).is_ok_and(|answer| answer.starts_with("HTTP/1.1 2"))
 }
 
 async fn rows(store: &Store, filling: &Filling<'_>) -> Fallible {

@@ -27,7 +27,7 @@ fn starts(agents: usize) -> Fallible<(f64, f64)> {
     let echo = Server::floor("mcp")?;
     let keys = product::keys()?;
     let filling = Filling { agents, keys: &keys, upstream: echo.address };
-    let place = Place::fill(&folder.path().join("ours"), &filling)?;
+    let place = Place::fill(&folder.path().join("ours"), &filling)?.prepared()?;
     let (mut seconds, mut memory) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let server = place.start()?;

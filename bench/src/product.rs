@@ -1,6 +1,6 @@
 //! The product as it is shipped: its release binary on a data directory that was filled beforehand.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ impl Place {
     /// Gives the server its credential for the upstream, and starts it again: then it has listed the upstream's tools
     /// before it is ready.
     pub fn prepared(self) -> Fallible<Self> {
-        let first = self.start()?;
+        let first = self.serve(lives)?;
         self.set_secret()?;
         drop(first);
         Ok(self)
@@ -79,9 +79,16 @@ impl Place {
 
     /// Starts the release binary and waits until it is ready.
     pub fn start(&self) -> Fallible<Server> {
+        self.serve(ready)
+    }
+
+    fn serve(&self, until: fn(SocketAddr) -> bool) -> Fallible<Server> {
         let mut command = self.chancery()?;
-        command.arg("serve").stdout(Stdio::null()).stderr(Stdio::null());
-        Server::start(&mut command, self.address, START, ready)
+        let log = File::create(self.folder.join("serve.log")).map_err(text)?;
+        command.arg("serve").stdout(Stdio::null()).stderr(log);
+        let started = Server::start(&mut command, self.address, START, until);
+        started
+            .map_err(|why| format!("{why}: {}", fs::read_to_string(self.folder.join("serve.log")).unwrap_or_default()))
     }
 
     fn set_secret(&self) -> Fallible {
@@ -107,8 +114,18 @@ impl Place {
     }
 }
 
+/// It answers, though it may deny everything.
+fn lives(address: SocketAddr) -> bool {
+    answers(address, "/healthz")
+}
+
+/// A policy set is in force.
 fn ready(address: SocketAddr) -> bool {
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    answers(address, "/readyz")
+}
+
+fn answers(address: SocketAddr, path: &str) -> bool {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     load::once(address, request.as_bytes()).is_ok_and(|answer| answer.starts_with("HTTP/1.1 2"))
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use chancery_authorize::{Acting, Engine, Files, Snapshot, Sources, files};
-use chancery_model::{Agent, AgentKind, AgentState, BearerUse, Grant, GrantMode, Hash, Span, Timestamp, Tool, ToolState};
+use chancery_model::{
+    Agent, AgentKind, AgentState, BearerUse, Grant, GrantMode, Hash, Span, Timestamp, Tool, ToolState,
+};
 use serde_json::json;
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -83,7 +85,10 @@ fn its_policies_load_and_pass_their_own_tests() {
 
 #[test]
 fn its_policies_are_formatted() {
-    assert_eq!(files::unformatted(&policies()).expect("they parse").iter().map(|f| &f.file).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(
+        files::unformatted(&policies()).expect("they parse").iter().map(|f| &f.file).collect::<Vec<_>>(),
+        [""; 0]
+    );
 }
 
 #[test]

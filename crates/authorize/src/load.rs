@@ -219,7 +219,7 @@ fn waits(template: &Template, unseen: &[&str], schema: &ValidatorSchema) -> bool
         let server = AsRef::<str>::as_ref(uid.eid()).split_once('/').map(|(server, _)| server);
         schema.get_action_id(uid).is_none() && server.is_some_and(|server| unseen.contains(&server))
     };
-    !actions.is_empty() && actions.iter().all(|uid| of_unseen(uid))
+    !actions.is_empty() && actions.iter().all(of_unseen)
 }
 
 fn waiting_note(w: &Written) -> Diagnostic {

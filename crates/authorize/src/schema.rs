@@ -48,12 +48,11 @@ impl Types {
 
     /// Reads `Type::"id"`.
     pub fn parse(&self, text: &str) -> Result<EntityUID, String> {
-        if let Some((kind, id)) = text.strip_suffix('"').and_then(|t| t.split_once("::\"")) {
-            if let Some((kind, _)) = self.0.get(kind) {
-                if !id.contains(['"', '\\']) {
-                    return Ok(entity::uid(kind, id));
-                }
-            }
+        if let Some((kind, id)) = text.strip_suffix('"').and_then(|t| t.split_once("::\""))
+            && let Some((kind, _)) = self.0.get(kind)
+            && !id.contains(['"', '\\'])
+        {
+            return Ok(entity::uid(kind, id));
         }
         let parsed: EntityUID = text.parse().map_err(|_| format!("`{text}` is not an entity, written Type::\"id\""))?;
         let (kind, id) = parsed.components();

@@ -80,7 +80,7 @@ where
     let busy = place.session().map(|session| session.begin(&message)).transpose()?.flatten();
 
     // Record: the intent is on the disk before anything happens.
-    let receipt = gateway.recorder.before(known.to_intent()).await.map_err(|e| not_recorded(&e))?;
+    let receipt = gateway.recorder.before(known.take_intent()).await.map_err(|e| not_recorded(&e))?;
     let flight = Flight::new(gateway, &receipt, known, slot, busy);
     let mut relay = Relay::new(gateway, upstream, &caller, known.reason(), &message);
 

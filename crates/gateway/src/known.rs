@@ -111,7 +111,7 @@ impl Known {
     }
 
     /// The entry of an act that is about to happen.
-    pub(crate) fn to_intent(&mut self) -> Draft {
+    pub(crate) fn take_intent(&mut self) -> Draft {
         let bodies = std::mem::take(&mut self.draft.bodies);
         Draft { kind: Kind::Intent, decision: Some(Outcome::Allow), bodies, ..self.draft.clone() }
     }

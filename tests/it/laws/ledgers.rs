@@ -46,7 +46,9 @@ fn feature_breaches(page: &str, tests: &BTreeSet<String>) -> Vec<String> {
         }
     }
     let named = rows.iter().flat_map(|row| row.tests.iter().map(move |test| (row.number, *test)));
-    found.extend(named.filter(|(_, test)| !tests.contains(*test)).map(|(row, test)| format!("row {row}: no test `{test}`")));
+    found.extend(
+        named.filter(|(_, test)| !tests.contains(*test)).map(|(row, test)| format!("row {row}: no test `{test}`")),
+    );
     found
 }
 
@@ -57,7 +59,10 @@ fn threat_breaches(page: &str, tests: &BTreeSet<String>) -> Vec<String> {
         let last = cells.last().copied().unwrap_or_default();
         quoted(last).into_iter().map(|test| (cells[0].to_owned(), test.to_owned())).collect::<Vec<_>>()
     });
-    named.filter(|(_, test)| !tests.contains(test)).map(|(row, test)| format!("threat {row}: no test `{test}`")).collect()
+    named
+        .filter(|(_, test)| !tests.contains(test))
+        .map(|(row, test)| format!("threat {row}: no test `{test}`"))
+        .collect()
 }
 
 /// The names of all functions of test code and of test files.
@@ -76,7 +81,10 @@ fn dead_links(files: &[File]) -> Vec<String> {
         let folder = tree::top().join(&file.path).parent().map(std::path::Path::to_path_buf).unwrap_or_default();
         let links = targets(&file.text).into_iter().filter(|link| !link.contains("://") && !link.starts_with('#'));
         let paths = links.map(|link| link.split('#').next().unwrap_or_default().to_owned());
-        paths.filter(|path| !folder.join(path).exists()).map(|path| format!("{}: {path}", file.path)).collect::<Vec<_>>()
+        paths
+            .filter(|path| !folder.join(path).exists())
+            .map(|path| format!("{}: {path}", file.path))
+            .collect::<Vec<_>>()
     };
     pages.flat_map(dead).collect()
 }
@@ -112,7 +120,11 @@ fn a_false_claim_is_seen() {
         "row 5: no test `gone`",
     ];
     assert_eq!(found, expected);
-    assert_eq!(threat_breaches("| 1 | x | `gone` |\n| 2 | `y` | `a_true_test` |\n", &tests), ["threat 1: no test `gone`"]);
-    let file = File { path: "README.md".into(), text: "[a](Cargo.toml) [b](nowhere.md#x) [c](https://example.org)".into() };
+    assert_eq!(
+        threat_breaches("| 1 | x | `gone` |\n| 2 | `y` | `a_true_test` |\n", &tests),
+        ["threat 1: no test `gone`"]
+    );
+    let file =
+        File { path: "README.md".into(), text: "[a](Cargo.toml) [b](nowhere.md#x) [c](https://example.org)".into() };
     assert_eq!(dead_links(&[file]), ["README.md: nowhere.md"]);
 }

@@ -158,10 +158,9 @@ fn context(by: &Acting<'_>, args: Option<Value>) -> Result<Context, Refusal> {
 
 /// A resource or prompt of a server: as the directory has it, or just as something in the server.
 fn part(state: &State, action: &Action, server: &Node, name: &str, id: &str) -> Result<Arc<Node>, Refusal> {
-    let kind = ["Resource", "Prompt"].into_iter().filter_map(|kind| state.snapshot.types.get(kind));
-    let (kind, fields) = kind
-        .filter(|(kind, _)| action.takes_resource(kind))
-        .next()
+    let mut kinds = ["Resource", "Prompt"].into_iter().filter_map(|kind| state.snapshot.types.get(kind));
+    let (kind, fields) = kinds
+        .find(|(kind, _)| action.takes_resource(kind))
         .ok_or_else(|| Refusal::new(DENIED, "this cannot be asked of a part of a server"))?;
     let uid = entity::uid(kind, &format!("{name}/{id}"));
     if let Some(node) = state.snapshot.entities.get(&uid) {

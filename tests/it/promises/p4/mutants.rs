@@ -61,7 +61,11 @@ pub const KINDS: [Kind; 18] = [
     ("entry twice", |files, dice| entries(files, dice, |all, i, _| all.insert(i, all[i].clone()))),
     ("entries swapped", |files, dice| entries(files, dice, |all, i, k| all.swap(i, k))),
     ("entry replaced", |files, dice| entries(files, dice, |all, i, k| all[i] = all[k].clone())),
-    ("entry cut", |files, dice| entries(files, dice, |all, i, _| drop(all[i].pop()))),
+    ("entry cut", |files, dice| {
+        entries(files, dice, |all, i, _| {
+            all[i].pop();
+        })
+    }),
     ("body dropped", |files, dice| bodies(files, dice, |all, i, _| drop(all.remove(i)))),
     ("body twice", |files, dice| bodies(files, dice, |all, i, _| all.insert(i, all[i].clone()))),
     ("bodies swapped", |files, dice| bodies(files, dice, |all, i, k| all.swap(i, k))),

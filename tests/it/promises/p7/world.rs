@@ -411,7 +411,7 @@ fn agent(number: usize) -> Agent {
         sponsor: "h0".into(),
         owner: ["platform", "sales"][number % 2].into(),
         purpose: "testing".into(),
-        blueprint: (number % 2 == 0).then(|| "b0".to_owned()),
+        blueprint: number.is_multiple_of(2).then(|| "b0".to_owned()),
         state: AgentState::Active,
         epoch: 1,
         bearer: BearerUse::Refused,

@@ -25,7 +25,7 @@ use crate::door::guard::Names;
 use crate::door::listen::{self, Closing};
 use crate::door::{admin, tcp};
 use crate::policies::{Policies, sha256};
-use crate::rooms::Rooms;
+use crate::rooms::{Access, Rooms};
 use crate::settings;
 
 /// For requests that are under way when the server is told to stop.
@@ -114,8 +114,8 @@ impl App {
 
     fn open_doors(&self, listener: TcpListener, admin: UnixListener) {
         let names = names(&self.rooms, self.address);
-        let public = tcp::router(Arc::clone(&self.rooms), names);
-        let private = admin::router(Arc::clone(&self.rooms));
+        let public = tcp::door(Arc::clone(&self.rooms), names);
+        let private = admin::door(Arc::clone(&self.rooms));
         self.doors.tasks.spawn(listen::tcp(listener, public, self.doors.clone()));
         self.doors.tasks.spawn(listen::unix(admin, private, self.doors.clone()));
     }
@@ -221,6 +221,7 @@ async fn open_rooms(
     let started = clock.now();
     Ok(Rooms {
         config,
+        access: Access::at(&url),
         url,
         started,
         clock,

@@ -85,13 +85,12 @@ async fn admitted<T: DeserializeOwned>(
 /// An enforcer: a service account with a token for this API.
 fn caller(rooms: &Rooms, url: &str, headers: &HeaderMap) -> Result<Caller, Response> {
     let read = |name: &HeaderName| single(headers, name).map_err(|p| Failure::from(p).into_response());
-    let audience = rooms.access_resource();
     let facts = RequestFacts {
         method: "POST",
         url,
         authorization: read(&header::AUTHORIZATION)?,
         dpop: read(&DPOP)?,
-        audience: &audience,
+        audience: &rooms.access.resource,
     };
     let caller = rooms.authenticator.caller(&facts).map_err(|refused| unauthorized(&refused))?;
     if caller.agent.kind == AgentKind::ServiceAccount {

@@ -19,6 +19,7 @@ pub(crate) struct Rooms {
     pub(crate) config: Config,
     /// What clients call this server, without a trailing slash.
     pub(crate) url: String,
+    pub(crate) access: Access,
     pub(crate) started: Timestamp,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
@@ -34,13 +35,23 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    /// The resource that tokens for the access API are for.
-    pub(crate) fn access_resource(&self) -> String {
-        format!("{}/access/v1", self.url)
-    }
-
     /// The resource that tokens for one upstream server are for.
     pub(crate) fn mcp_resource(&self, server: &str) -> String {
         format!("{}/mcp/{server}", self.url)
+    }
+}
+
+/// The addresses of the access API, put together once.
+pub(crate) struct Access {
+    /// The resource that its tokens are for.
+    pub(crate) resource: String,
+    pub(crate) evaluation: String,
+    pub(crate) evaluations: String,
+}
+
+impl Access {
+    pub(crate) fn at(url: &str) -> Self {
+        let resource = format!("{url}/access/v1");
+        Self { evaluation: format!("{resource}/evaluation"), evaluations: format!("{resource}/evaluations"), resource }
     }
 }

@@ -18,8 +18,7 @@ pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, 
 }
 
 async fn answer(rooms: &Rooms, headers: &HeaderMap, body: Body) -> Result<Response, Response> {
-    let url = format!("{}/access/v1/evaluation", rooms.url);
-    let (caller, question) = admitted::<Evaluation>(rooms, &url, headers, body).await?;
+    let (caller, question) = admitted::<Evaluation>(rooms, &rooms.access.evaluation, headers, body).await?;
     let verdict = rooms.engine.evaluate(&question, rooms.clock.now());
     let decided = record(rooms, &caller, question.question(), verdict).await;
     Ok(json(&decided.map_err(IntoResponse::into_response)?))

@@ -30,8 +30,7 @@ pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, 
 }
 
 async fn answer(rooms: &Rooms, headers: &HeaderMap, body: Body) -> Result<Response, Response> {
-    let url = format!("{}/access/v1/evaluations", rooms.url);
-    let (caller, asked) = admitted::<Evaluations>(rooms, &url, headers, body).await?;
+    let (caller, asked) = admitted::<Evaluations>(rooms, &rooms.access.evaluations, headers, body).await?;
     let decided = decide(rooms, &caller, &asked).await.map_err(IntoResponse::into_response)?;
     if asked.evaluations.is_empty() {
         // Without the list it is a single question, answered as one (section 7.1).

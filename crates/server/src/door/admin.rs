@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
 
-use super::guard::{Names, guard};
+use super::guard::{Door, Names};
 use super::tcp::{missing, no_method};
 use crate::api;
 use crate::rooms::Rooms;
@@ -26,12 +24,12 @@ impl Peer {
 const BODY: usize = 1 << 20;
 
 /// Every address of this door. No browser has business here: any `Origin` is foreign.
-pub(crate) fn router(rooms: Arc<Rooms>) -> Router {
+pub(crate) fn door(rooms: Arc<Rooms>) -> Door {
     let names = Names::new(["localhost".to_owned()], &[]);
-    api::routes()
+    let router = api::routes()
         .fallback(missing)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY))
-        .layer(from_fn_with_state(names, guard))
-        .with_state(rooms)
+        .with_state(rooms);
+    Door { names, router }
 }

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::Router;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use chancery_model::problem::{BAD_ORIGIN, Problem, TOO_LARGE};
 use http::header::{self, HeaderName, HeaderValue};
+use tower::ServiceExt;
 
 use crate::failure::Failure;
 use crate::headers::single;
@@ -55,20 +56,29 @@ fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
-/// Refuses foreign names, and puts the security headers on every answer.
-pub(crate) async fn guard(State(names): State<Names>, request: Request, next: Next) -> Response {
-    let mut response = match names.check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => Failure::from(problem).into_response(),
-    };
-    let policy = response.extensions().get::<ContentPolicy>().map_or(NO_CONTENT, |policy| policy.0);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    for (name, value) in SECURITY_HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+/// Every address of a door, behind its guard. Not a layer of the router: on the hot path its boxes would show.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) names: Names,
+    pub(crate) router: Router,
+}
+
+impl Door {
+    /// Refuses foreign names, and puts the security headers on every answer.
+    pub(crate) async fn answer(&self, request: Request) -> Response {
+        let mut response = match self.names.check(&request) {
+            Ok(()) => self.router.clone().oneshot(request).await.into_response(),
+            Err(problem) => Failure::from(problem).into_response(),
+        };
+        let policy = response.extensions().get::<ContentPolicy>().map_or(NO_CONTENT, |policy| policy.0);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+        for (name, value) in SECURITY_HEADERS {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        response
     }
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
 }
 
 /// Put into the extensions of an answer that is a page: what it may load. Answers without it may load nothing.

@@ -1,9 +1,10 @@
 //! Accepting connections: HTTP/1.1 with limits on headers and time, ended in order.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -13,9 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
 use super::admin::Peer;
+use super::guard::Door;
 
 /// Bytes of request line and headers together.
 const HEADER_BYTES: usize = 32 * 1024;
@@ -36,7 +37,7 @@ pub(crate) struct Closing {
 }
 
 /// Serves the TCP door until it is closed.
-pub(crate) async fn tcp(listener: TcpListener, router: Router, closing: Closing) {
+pub(crate) async fn tcp(listener: TcpListener, door: Door, closing: Closing) {
     let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     while let Some(permit) = turn(&room, &closing).await {
         let accepted = tokio::select! {
@@ -49,7 +50,7 @@ pub(crate) async fn tcp(listener: TcpListener, router: Router, closing: Closing)
         };
         // Answers are small: waiting to fill a segment would only add latency.
         let _ = stream.set_nodelay(true);
-        let one = connection(stream, router.clone(), None, closing.cancel.clone());
+        let one = connection(stream, door.clone(), None, closing.cancel.clone());
         closing.tasks.spawn(async move {
             one.await;
             drop(permit);
@@ -58,7 +59,7 @@ pub(crate) async fn tcp(listener: TcpListener, router: Router, closing: Closing)
 }
 
 /// Serves the admin door until it is closed. Whoever connects is known by the socket's credentials.
-pub(crate) async fn unix(listener: UnixListener, router: Router, closing: Closing) {
+pub(crate) async fn unix(listener: UnixListener, door: Door, closing: Closing) {
     let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     while let Some(permit) = turn(&room, &closing).await {
         let accepted = tokio::select! {
@@ -70,7 +71,7 @@ pub(crate) async fn unix(listener: UnixListener, router: Router, closing: Closin
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let one = connection(stream, router.clone(), Some(peer), closing.cancel.clone());
+        let one = connection(stream, door.clone(), Some(peer), closing.cancel.clone());
         closing.tasks.spawn(async move {
             one.await;
             drop(permit);
@@ -85,15 +86,17 @@ async fn turn(room: &Arc<tokio::sync::Semaphore>, closing: &Closing) -> Option<t
     }
 }
 
-async fn connection<S>(stream: S, router: Router, peer: Option<Peer>, cancel: CancellationToken)
+async fn connection<S>(stream: S, door: Door, peer: Option<Peer>, cancel: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let door = Arc::new(door);
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        router.clone().oneshot(request.map(axum::body::Body::new))
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(door.answer(request.map(Body::new)).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES).max_headers(HEADERS);

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use chancery_model::problem::{NO_ENDPOINT, NO_METHOD, Problem};
 
-use super::guard::{Names, guard};
+use super::guard::{Door, Names};
 use crate::failure::Failure;
 use crate::oauth::{enrol, jwks, metadata, token};
 use crate::rooms::Rooms;
@@ -19,8 +18,8 @@ use crate::{authzen, front, health};
 const BODY: usize = 1 << 20;
 
 /// Every address of this door.
-pub(crate) fn router(rooms: Arc<Rooms>, names: Names) -> Router {
-    Router::new()
+pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
+    let router = Router::new()
         .route("/", get(front::page))
         .route("/front.css", get(front::style))
         .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
@@ -39,8 +38,8 @@ pub(crate) fn router(rooms: Arc<Rooms>, names: Names) -> Router {
         .fallback(missing)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY))
-        .layer(from_fn_with_state(names, guard))
-        .with_state(rooms)
+        .with_state(rooms);
+    Door { names, router }
 }
 
 /// The data path: see `chancery_gateway::act`.

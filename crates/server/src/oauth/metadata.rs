@@ -18,7 +18,7 @@ pub(crate) async fn authorization_server(State(rooms): State<Arc<Rooms>>) -> Jso
 
 /// `/.well-known/oauth-protected-resource/access/v1`, and the same without a path: that of the access API.
 pub(crate) async fn access_resource(State(rooms): State<Arc<Rooms>>) -> Answer<Json<ProtectedResource>> {
-    resource(&rooms, &rooms.access_resource())
+    resource(&rooms, &rooms.access.resource)
 }
 
 /// `/.well-known/oauth-protected-resource/mcp/{server}`
@@ -36,10 +36,9 @@ fn resource(rooms: &Rooms, resource: &str) -> Answer<Json<ProtectedResource>> {
 
 /// `/.well-known/authzen-configuration`
 pub(crate) async fn authzen(State(rooms): State<Arc<Rooms>>) -> Json<Value> {
-    let access = rooms.access_resource();
     Json(json!({
         "policy_decision_point": rooms.url,
-        "access_evaluation_endpoint": format!("{access}/evaluation"),
-        "access_evaluations_endpoint": format!("{access}/evaluations"),
+        "access_evaluation_endpoint": rooms.access.evaluation,
+        "access_evaluations_endpoint": rooms.access.evaluations,
     }))
 }

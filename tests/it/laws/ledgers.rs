@@ -65,14 +65,18 @@ fn threat_breaches(page: &str, tests: &BTreeSet<String>) -> Vec<String> {
         .collect()
 }
 
-/// The names of all functions of test code and of test files.
+/// The names of all tests.
 fn test_names() -> BTreeSet<String> {
-    let names = |file: &File| {
-        let whole = tree::is_test(&file.path);
-        let functions = scan::functions(&file.text).into_iter().filter(move |f| whole || f.test);
-        functions.map(|f| f.name).collect::<Vec<_>>()
-    };
-    tree::rust().iter().flat_map(names).collect()
+    tree::rust().iter().flat_map(|file| tests_in(&file.text)).collect()
+}
+
+/// The functions under `#[test]` or another attribute that ends in it.
+fn tests_in(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let is_test = |line: &&str| line.starts_with("#[") && (line.contains("test]") || line.contains("::test("));
+    let marked = lines.iter().enumerate().filter(|(_, line)| is_test(line)).map(|(at, _)| &lines[at + 1..]);
+    let function = |rest: &[&str]| rest.iter().find(|line| !line.starts_with("#[")).and_then(|line| scan::name(line));
+    marked.filter_map(function).collect()
 }
 
 fn dead_links(files: &[File]) -> Vec<String> {
@@ -104,6 +108,12 @@ fn the_ledgers_name_tests_that_are_there() {
 #[test]
 fn links_between_documents_lead_somewhere() {
     none("dead links:", &dead_links(&tree::files()));
+}
+
+#[test]
+fn tests_are_found() {
+    let text = "#[test]\nfn one() {}\n#[tokio::test(flavor = \"x\")]\n#[cfg(unix)]\nasync fn two() {}\nfn three() {}\n#[cfg(test)]\nmod t;\n";
+    assert_eq!(tests_in(text), ["one", "two"]);
 }
 
 #[test]

@@ -33,7 +33,8 @@ pub fn test_line(text: &str) -> usize {
     lines.windows(2).position(opens).unwrap_or(lines.len())
 }
 
-fn name(line: &str) -> Option<String> {
+/// The name of the function whose signature starts on this line.
+pub fn name(line: &str) -> Option<String> {
     let mut rest = line.trim_start();
     for word in ["pub(crate) ", "pub(super) ", "pub ", "const ", "async ", "extern \"C\" "] {
         rest = rest.strip_prefix(word).unwrap_or(rest);

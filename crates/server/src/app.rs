@@ -31,6 +31,9 @@ use crate::settings;
 /// For requests that are under way when the server is told to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Between two looks for findings that only time brings.
+const REVIEW: Duration = Duration::from_secs(600);
+
 /// For the first listing of tools at start.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
 
@@ -131,6 +134,13 @@ impl App {
             }
         });
         self.chores.tasks.spawn(Arc::clone(&self.rooms.authenticator).run(stop()));
+        let (registrar, stopped) = (self.rooms.registrar.clone(), self.chores.cancel.clone());
+        self.chores.tasks.spawn(async move {
+            tokio::select! {
+                () = look_for_findings(&registrar) => {}
+                () = stopped.cancelled() => {}
+            }
+        });
         let idle = Arc::clone(&self.rooms.gateway).run(self.chores.cancel.clone());
         self.chores.tasks.spawn(idle);
         let (policies, stop) = (self.rooms.policies.clone(), stop());
@@ -140,6 +150,16 @@ impl App {
                 () = stop => {}
             }
         });
+    }
+}
+
+/// What becomes wrong by the passing of time alone (an agent about to expire, one that never enrolled) is found here.
+async fn look_for_findings(registrar: &Registrar) {
+    loop {
+        if let Err(error) = registrar.review_findings().await {
+            tracing::warn!(%error, "findings could not be reviewed");
+        }
+        tokio::time::sleep(REVIEW).await;
     }
 }
 

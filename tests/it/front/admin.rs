@@ -181,6 +181,27 @@ async fn the_status_counts() {
 }
 
 #[tokio::test]
+async fn what_time_alone_makes_wrong_is_found() {
+    let app = TestApp::start().await;
+    app.agent("assistant").await;
+    app.clock().advance(chancery_model::Span::days(80));
+    // The server looks at start, and every ten minutes from then on.
+    let app = app.restart().await;
+    let looked = async {
+        loop {
+            let findings = app.admin("GET", "/v1/findings", Value::Null).await.ok();
+            if findings["items"].as_array().is_some_and(|items| !items.is_empty()) {
+                return findings;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let findings = tokio::time::timeout(chancery_testkit::LONGEST_WAIT, looked).await.expect("found in time");
+    assert_eq!(findings["items"][0]["rule"], "agent-expiring");
+    assert_eq!(findings["items"][0]["subject"], "assistant");
+}
+
+#[tokio::test]
 async fn followed_entries_arrive() {
     use http_body_util::BodyExt;
     let app = TestApp::start().await;

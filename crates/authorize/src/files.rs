@@ -118,6 +118,10 @@ pub fn unformatted(files: &Files) -> Result<Vec<Unformatted>, Vec<Diagnostic>> {
     let config = cedar_policy_formatter::Config { line_width: 100, indent_width: 2 };
     let (mut changed, mut problems) = (Vec::new(), Vec::new());
     for (name, text) in files.policies() {
+        if let Some(problem) = crate::nesting::too_deep(name, text) {
+            problems.push(problem);
+            continue;
+        }
         match cedar_policy_formatter::policies_str_to_pretty(text, &config) {
             Ok(formatted) if formatted == text => {}
             Ok(formatted) => changed.push(Unformatted { file: name.to_owned(), formatted }),

@@ -23,6 +23,7 @@ mod index;
 mod json;
 mod lint;
 mod load;
+mod nesting;
 mod rule;
 mod schema;
 mod scope;

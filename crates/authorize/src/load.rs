@@ -21,7 +21,7 @@ use crate::files::Files;
 use crate::index::Index;
 use crate::rule::{Parts, Rule};
 use crate::snapshot::{Action, Reads, Snapshot, Sources};
-use crate::{lint, schema, tools};
+use crate::{lint, nesting, schema, tools};
 
 mod directory;
 
@@ -112,6 +112,10 @@ fn declared(files: &Files) -> BTreeSet<String> {
 fn read_policies(files: &Files, problems: &mut Vec<Diagnostic>) -> Vec<Written> {
     let mut written = Vec::new();
     for (file, text) in files.policies() {
+        if let Some(problem) = nesting::too_deep(file, text) {
+            problems.push(problem);
+            continue;
+        }
         match parse_policyset(text) {
             Ok(set) => set.all_templates().for_each(|template| match name(file, template) {
                 Ok(policy) => written.push(policy),
@@ -126,6 +130,9 @@ fn read_policies(files: &Files, problems: &mut Vec<Diagnostic>) -> Vec<Written> 
 
 /// Every syntax error of a file.
 pub(crate) fn syntax(file: &str, text: &str) -> Vec<Diagnostic> {
+    if let Some(problem) = nesting::too_deep(file, text) {
+        return vec![problem];
+    }
     match parse_policyset(text) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(|e| describe(file, POLICY_SYNTAX, e, Some(text))).collect(),

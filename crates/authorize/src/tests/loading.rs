@@ -117,10 +117,10 @@ fn time_that_may_leave_its_range_is_refused() {
 
 #[test]
 fn deep_nesting_is_refused() {
-    let deep = format!("{}true{}", "!(".repeat(150), ")".repeat(150));
-    let problems = build(&[("p.cedar", &with(&format!("{deep} && {deep}")))]);
-    // Cedar's own parser may refuse it before the loader does: either way it is not in force.
-    assert!(problems.is_err() || deep.len() < 600);
+    let deep = |levels: usize| with(&format!("{}true{}", "(".repeat(levels), ")".repeat(levels)));
+    let problems = build(&[("p.cedar", &deep(100_000))]).unwrap_err();
+    assert!(problems.iter().any(|p| p.code == "C3001" && p.message.contains("levels deep")), "{problems:?}");
+    assert!(build(&[("p.cedar", &deep(30))]).is_ok());
 }
 
 #[test]

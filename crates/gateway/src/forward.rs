@@ -167,9 +167,10 @@ async fn answer_of(response: Response<Incoming>, parcel: &Parcel<'_>, http: &Htt
     let bytes = bytes.map_err(|e| Failure::unknown(e.to_string()))?;
     let owed = matches!(parcel.message.form, Form::Request(_));
     match kind.as_str() {
+        // What these two are answered with is a status; a body beside it is about no message.
+        _ if matches!(parcel.message.form, Form::Listen | Form::End) => Ok(Answer::Accepted(status)),
         "application/json" if !bytes.is_empty() => Ok(Answer::Whole(status, bytes)),
         _ if status.is_success() && !owed => Ok(Answer::Accepted(status)),
-        _ if matches!(parcel.message.form, Form::Listen | Form::End) => Ok(Answer::Accepted(status)),
         _ => Err(Failure::not_understood(format!("it answered {status} without a JSON-RPC message"))),
     }
 }

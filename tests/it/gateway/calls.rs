@@ -46,8 +46,7 @@ async fn an_allowed_call_is_recorded_before_and_after_and_carries_its_intent() {
 #[tokio::test]
 async fn a_denied_call_is_a_result_a_model_can_act_on_and_never_reaches_the_upstream() {
     let upstream = HttpUpstream::start().await;
-    let small = r#"@id("small") permit (principal, action == Action::"crm/refund", resource) when { context.args.amount <= 200 };
-@id("connect") permit (principal, action == Action::"mcp/connect", resource);"#;
+    let small = r#"@id("small") permit (principal, action == Action::"crm/refund", resource) when { context.args.amount <= 200 };"#;
     let app = TestApp::builder().http("crm", &upstream).policy("small.cedar", small).start().await;
     let agent = app.agent("helper").await;
 
@@ -102,7 +101,8 @@ async fn arguments_that_do_not_fit_the_pinned_schema_are_refused() {
 #[tokio::test]
 async fn whoever_may_not_connect_is_told_so_as_mcp_has_it() {
     let upstream = HttpUpstream::start().await;
-    let app = TestApp::builder().http("crm", &upstream).start().await;
+    let other = r#"@id("other") permit (principal, action == Action::"crm/echo", resource);"#;
+    let app = TestApp::builder().http("crm", &upstream).without_policies().policy("other.cedar", other).start().await;
     let agent = app.agent("stranger").await;
     let before = upstream.seen().len();
     let answer = agent.rpc("crm", "server/discover", Value::Null).await;

@@ -45,7 +45,8 @@ async fn add(State(adding): State<Arc<Adding>>, mut request: Request) -> Respons
 
 async fn proxy(to: String, token: String) -> String {
     let authority = to.split('/').nth(2).unwrap().to_owned();
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    // A connection of its own for each request: none can be closed under it.
+    let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
     let router = Router::new().fallback(add).with_state(Arc::new(Adding { client, to, authority, token }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());

@@ -86,7 +86,6 @@ fn stdio(peers: &Path, package: &str, arguments: &[&str]) -> Transport {
 }
 
 const POLICY: &str = r#"
-@id("connect") permit (principal, action == Action::"mcp/connect", resource);
 @id("read-files") permit (principal, action, resource == Tool::"files/read_text_file");
 @id("write-notes") permit (principal, action == Action::"files/write_file", resource) when { context.args.path like "*/notes.txt" };
 @id("small-sums") permit (principal, action == Action::"everything/get-sum", resource);

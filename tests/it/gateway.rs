@@ -9,3 +9,4 @@ mod peers;
 mod pins;
 mod sessions;
 mod stdio;
+mod streams;

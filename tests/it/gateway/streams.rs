@@ -1,0 +1,112 @@
+//! Answers that come as streams of events: credentials are found wherever chunks are cut, and a client that goes away
+//! takes its call with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Json, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use chancery_server::{Inject, Transport};
+use chancery_testkit::TestApp;
+use http::header;
+use serde_json::{Value, json};
+
+const SECRET: &str = "sk-canary-split-51c2e7";
+
+#[derive(Default)]
+struct Upstream {
+    left: AtomicBool,
+}
+
+/// Notes that whoever read a stream went away.
+struct Leaving(Arc<Upstream>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.left.store(true, Ordering::SeqCst);
+    }
+}
+
+async fn answer(State(upstream): State<Arc<Upstream>>, Json(message): Json<Value>) -> Response {
+    let id = &message["id"];
+    let tool = |name: &str| json!({"name": name, "inputSchema": {"type": "object"}});
+    let result = match message["method"].as_str().unwrap_or_default() {
+        "initialize" => {
+            json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}})
+        }
+        "tools/list" => json!({"tools": [tool("split"), tool("hang")]}),
+        "tools/call" if message["params"]["name"] == "hang" => {
+            return events(vec![b": here\n\n".to_vec()], Some(Leaving(upstream)));
+        }
+        "tools/call" => {
+            let note = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": SECRET}});
+            let last = json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": format!("key {SECRET}")}]}});
+            let text = format!("id: {SECRET}\nevent: message\ndata: {note}\n\nevent: message\r\ndata: {last}\r\n\r\n");
+            // Seven bytes at a time: no chunk holds the whole of it.
+            return events(text.as_bytes().chunks(7).map(<[u8]>::to_vec).collect(), None);
+        }
+        _ => return http::StatusCode::ACCEPTED.into_response(),
+    };
+    Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response()
+}
+
+/// A stream of these chunks; one with a guard never ends by itself.
+fn events(chunks: Vec<Vec<u8>>, guard: Option<Leaving>) -> Response {
+    let stream = futures_util::stream::unfold((chunks.into_iter(), guard), |(mut chunks, guard)| async move {
+        match (chunks.next(), &guard) {
+            (Some(chunk), _) => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from(chunk)), (chunks, guard)))
+            }
+            (None, None) => None,
+            (None, Some(_)) => std::future::pending().await,
+        }
+    });
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(stream)).into_response()
+}
+
+async fn rig() -> (Arc<Upstream>, TestApp, chancery_testkit::Agent) {
+    let upstream = Arc::new(Upstream::default());
+    let router = Router::new().fallback(answer).with_state(upstream.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let inject = Inject { header: "X-Key".into(), value: "{secret}".into(), secret: "key".into() };
+    let app = TestApp::builder().server("s", Transport::Http(url), Some(inject)).start().await;
+    app.secret("key", SECRET).await;
+    let agent = app.agent("reader").await;
+    app.grant("reader", "s").await;
+    (upstream, app, agent)
+}
+
+#[tokio::test]
+async fn a_credential_is_taken_out_of_a_stream_wherever_it_is_cut() {
+    let (_upstream, _app, agent) = rig().await;
+    let answer = agent.rpc("s", "tools/call", json!({"name": "split", "arguments": {}})).await;
+    assert!(answer.header("content-type").starts_with("text/event-stream"), "{}", answer.text());
+    let text = answer.text();
+    assert!(!text.contains("sk-canary"), "{text}");
+    assert_eq!(text.matches("[removed by chancery]").count(), 3, "{text}");
+    assert_eq!(text.matches("event: message").count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_takes_its_call_along_and_the_record_says_what_is_not_known() {
+    let (upstream, app, agent) = rig().await;
+    let call = agent.rpc("s", "tools/call", json!({"name": "hang", "arguments": {}}));
+    assert!(tokio::time::timeout(Duration::from_secs(2), call).await.is_err(), "it hangs");
+    for _ in 0..500 {
+        let log = app.log().await;
+        let outcome = log.iter().find(|entry| entry["kind"] == "outcome" && entry["tool"] == "hang");
+        if let Some(outcome) = outcome.filter(|_| upstream.left.load(Ordering::SeqCst)) {
+            assert_eq!(outcome["result"], "indeterminate", "{outcome}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the upstream's stream was left: {}", upstream.left.load(Ordering::SeqCst));
+}

@@ -9,8 +9,15 @@ const SAMPLE_COMPANY: &str = "examples/acme/setup.sh";
 /// Official MCP clients and servers, and the conformance suite, for the tests.
 const PEERS: &str = "tests/fixtures/setup.sh";
 
-/// Gets what is missing. Never an error: what cannot be had is told.
+/// Gets everything that tests need. Never an error: what cannot be had is told.
 pub fn all() {
+    sample_company();
+    let peers = shell::target().join("peers").to_string_lossy().into_owned();
+    told("official MCP software for the tests", shell::output(&["sh", PEERS, &peers]));
+}
+
+/// Gets what the sample company's story needs, and no more: somebody is waiting for it.
+pub fn sample_company() {
     told("Node", shell::output(&["node", "--version"]));
     told("Python", shell::output(&["python3", "--version"]));
     if shell::top().join(SAMPLE_COMPANY).exists() {
@@ -19,8 +26,6 @@ pub fn all() {
             println!("the sample company's packages: not to be had: {why}");
         }
     }
-    let peers = shell::target().join("peers").to_string_lossy().into_owned();
-    told("official MCP software for the tests", shell::output(&["sh", PEERS, &peers]));
 }
 
 fn told(what: &str, outcome: Fallible<String>) {

@@ -33,7 +33,7 @@ pub fn all() -> Fallible {
 
 /// Builds the server and tells the story.
 pub fn story(once: bool) -> Fallible {
-    setup::all();
+    setup::sample_company();
     shell::run(&["cargo", "build", "--locked", "--package", "chancery", "--package", "chancery-verify"])?;
     tell(once)
 }

@@ -71,7 +71,8 @@ impl Recorder {
         Ok(Receipt { durable })
     }
 
-    /// Hands over what became of an intent, and returns before it is on the disk. [`Recorder::flush`] waits for it.
+    /// Hands over what became of an intent, and returns before it is on the disk: it goes along with the next commit,
+    /// within 20 milliseconds. [`Recorder::flush`] waits for it.
     ///
     /// It never waits unless 8,192 outcomes are on their way already. An outcome that cannot be written (the process
     /// dies, the disk fails) leaves its intent open: it is reported as indeterminate at the next start.
@@ -84,7 +85,7 @@ impl Recorder {
         let Ok(place) = Arc::clone(&self.inner.outcomes).acquire_owned().await else { return };
         let store = self.inner.store.clone();
         tokio::spawn(async move {
-            if let Err(e) = store.append(outcome).await {
+            if let Err(e) = store.append_patiently(outcome).await {
                 tracing::error!(intent = %DecisionId(closed), error = %e, "an outcome was not recorded");
             }
             drop(place);

@@ -85,8 +85,8 @@ fn within(size: usize, limit: usize) -> Result<(), StoreError> {
 
 /// One thing for the writer to do.
 pub(crate) enum Job {
-    /// An entry alone.
-    Append { entry: Prepared, answer: oneshot::Sender<Result<Durable, StoreError>> },
+    /// An entry alone. A patient one lets the next commit come, rather than be a commit of its own.
+    Append { entry: Prepared, patient: bool, answer: oneshot::Sender<Result<Durable, StoreError>> },
     /// An entry with a change.
     Write { entry: Prepared, step: Box<dyn Step<Durable>> },
     /// A change to what is derived from the log: the one kind without an entry.
@@ -103,6 +103,11 @@ impl Job {
 
     pub(crate) fn size(&self) -> usize {
         self.entry().map_or(0, Prepared::size)
+    }
+
+    /// May it wait for the next commit that somebody waits for?
+    pub(crate) fn is_patient(&self) -> bool {
+        matches!(self, Self::Append { patient: true, .. })
     }
 
     /// Does it change more than the log?

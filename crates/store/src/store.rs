@@ -89,9 +89,22 @@ impl Store {
     /// # Errors
     /// As [`Store::write`].
     pub async fn append(&self, draft: Draft) -> Result<Durable, StoreError> {
+        self.append_job(draft, false).await
+    }
+
+    /// As [`Store::append`], for an entry that nobody waits for: it goes along with the next commit that somebody
+    /// does wait for, and is a commit of its own only if none comes for 20 milliseconds. It never delays another.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn append_patiently(&self, draft: Draft) -> Result<Durable, StoreError> {
+        self.append_job(draft, true).await
+    }
+
+    async fn append_job(&self, draft: Draft, patient: bool) -> Result<Durable, StoreError> {
         let entry = Prepared::new(&draft, &*self.inner.random)?;
         let (answer, answered) = oneshot::channel();
-        self.send(Job::Append { entry, answer })?;
+        self.send(Job::Append { entry, patient, answer })?;
         self.receive(answered).await
     }
 

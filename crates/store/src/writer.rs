@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chancery_model::{Hash, Position, Timestamp};
 use chancery_tlog::leaf_hash;
@@ -19,6 +20,8 @@ use crate::row::int;
 use crate::store::Shared;
 use crate::{Durable, StoreError, Tx};
 
+/// How long a patient entry waits for a commit to go along with.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// Jobs taken from the queue at once.
 const JOBS: usize = 4096;
 /// Bytes of entries and bodies in one commit; one job may be larger.
@@ -79,9 +82,25 @@ impl Writer {
                 self.inbox.recv_many(&mut jobs, JOBS).await;
             }
         }
+        self.wait_for_company(&mut jobs).await;
         self.take_company(&mut jobs).await;
         waiting.extend(jobs);
         !waiting.is_empty()
+    }
+
+    /// While everybody is patient, somebody who is not may still come: one sync for both instead of two, and whoever
+    /// comes does not find the disk busy with what could have waited.
+    async fn wait_for_company(&mut self, jobs: &mut Vec<Job>) {
+        let mut enough = std::pin::pin!(tokio::time::sleep(PATIENCE));
+        while !jobs.is_empty() && jobs.len() < JOBS && jobs.iter().all(Job::is_patient) {
+            let room = JOBS - jobs.len();
+            tokio::select! {
+                biased;
+                more = self.inbox.recv_many(jobs, room) => if more == 0 { return },
+                () = self.shared.closing() => return,
+                () = &mut enough => return,
+            }
+        }
     }
 
     /// Those who were answered a moment ago may be about to write again: let them run once before the commit.

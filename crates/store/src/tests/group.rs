@@ -85,3 +85,33 @@ async fn an_entry_over_the_limit_is_refused_and_nothing_else() {
     assert!(matches!(refused, Err(StoreError::TooLarge { .. })));
     assert_eq!(store.append(draft("fits")).await.unwrap().position().seq, 0);
 }
+
+#[tokio::test]
+async fn a_patient_entry_goes_along_with_one_that_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let patient = tokio::spawn({
+        let store = store.clone();
+        async move { store.append_patiently(draft("patient")).await }
+    });
+    tokio::task::yield_now().await;
+    let waited_for = store.append(draft("waited for")).await.unwrap();
+    let patient = patient.await.unwrap().unwrap();
+    assert_eq!((patient.position().seq, waited_for.position().seq), (0, 1));
+    assert_eq!(commits(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_patient_entry_alone_is_committed_soon() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let limit = std::time::Duration::from_secs(10);
+    let durable = tokio::time::timeout(limit, store.append_patiently(draft("alone"))).await.unwrap().unwrap();
+    assert_eq!(durable.position().seq, 0);
+    let unfinished = store.append_patiently(draft("at the end"));
+    let (written, ()) = tokio::join!(unfinished, async {
+        tokio::task::yield_now().await;
+        store.close().await;
+    });
+    assert_eq!(written.unwrap().position().seq, 1);
+}

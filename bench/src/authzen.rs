@@ -47,7 +47,7 @@ pub fn rows(scale: &Scale) -> Fallible<Vec<Row>> {
     for (connections, count) in CASES {
         rows.extend(case(&ours, &floor, cerbos.as_ref(), connections, scale.of(count))?);
     }
-    rows.push(price_of_the_record(&ours, folder.path(), &filling, scale)?);
+    rows.extend(price_of_the_record(&ours, folder.path(), &filling, scale)?);
     let memory = Row::new("authzen/memory after the load", usage::resident(ours.server.pid())?, "MiB");
     let floor = usage::resident(floor.server.pid())?;
     rows.push(memory.beside("bare axum endpoint", floor));
@@ -62,7 +62,7 @@ fn ours(place: &Place, keys: &[AgentKey]) -> Fallible<Subject> {
 }
 
 /// Throughput with the record on beside throughput with the record off, with many in flight.
-fn price_of_the_record(ours: &Subject, folder: &Path, filling: &Filling<'_>, scale: &Scale) -> Fallible<Row> {
+fn price_of_the_record(ours: &Subject, folder: &Path, filling: &Filling<'_>, scale: &Scale) -> Fallible<[Row; 2]> {
     let (connections, count) = (256, scale.of(60_000));
     let place = folder.join("unrecorded");
     Place::fill(&place, filling)?;
@@ -71,12 +71,15 @@ fn price_of_the_record(ours: &Subject, folder: &Path, filling: &Filling<'_>, sca
     let off = Subject { server, requests, expect: "\"decision\":true" };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        without.push(off.run(connections, count)?.rate);
-        with.push(ours.run(connections, count)?.rate);
+        without.push(off.run(connections, count)?);
+        with.push(ours.run(connections, count)?);
     }
-    let row =
-        Row::new(format!("authzen/requests, the price of the record/{connections} connections"), median(with), "1/s");
-    Ok(row.beside("the same rooms without the record", median(without)).bar(Bar::RatioAtLeast(0.85)))
+    let of = |all: &[Outcome], figure: fn(&Outcome) -> f64| median(all.iter().map(figure));
+    let named = |what: &str| format!("authzen/{what}, the price of the record/{connections} connections");
+    let off = "the same rooms without the record";
+    let rate = Row::new(named("requests"), of(&with, |o| o.rate), "1/s").beside(off, of(&without, |o| o.rate));
+    let cpu = Row::new(named("processor a request"), of(&with, |o| o.cpu), "us").beside(off, of(&without, |o| o.cpu));
+    Ok([rate.bar(Bar::RatioAtLeast(0.85)), cpu])
 }
 
 /// Questions about every agent, asked by the enforcer with a bearer token.

@@ -1,8 +1,10 @@
 //! cedar-policy's own authorizer over the whole of a world: every policy, every grant in force as a link.
 
+use std::borrow::Cow;
+
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, EntityUid, Policy, PolicyId, PolicySet, Request as CedarRequest, Schema,
-    SchemaFragment, SlotId, Template,
+    Authorizer, Context, Decision, Entities, Entity, EntityUid, Policy, PolicyId, PolicySet, Request as CedarRequest,
+    Schema, SchemaFragment, SlotId, Template,
 };
 use serde_json::Value;
 
@@ -42,13 +44,12 @@ impl Oracle {
     }
 
     /// The entities as the request states them.
-    fn with(&self, stated: &[Value]) -> Entities {
+    fn with(&self, stated: &[Value]) -> Cow<'_, Entities> {
         if stated.is_empty() {
-            return self.entities.clone();
+            return Cow::Borrowed(&self.entities);
         }
-        let stated = Entities::from_json_value(Value::Array(stated.to_vec()), Some(&self.schema)).unwrap();
-        let stated = stated.into_iter().filter(|entity| entity.uid().type_name().to_string() != "Action");
-        self.entities.clone().upsert_entities(stated, Some(&self.schema)).unwrap()
+        let stated = stated.iter().map(|entity| Entity::from_json_value(entity.clone(), Some(&self.schema)).unwrap());
+        Cow::Owned(self.entities.clone().upsert_entities(stated, None).unwrap())
     }
 }
 

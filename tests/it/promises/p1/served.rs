@@ -60,11 +60,20 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     panic!("{what}: not within 30 seconds");
 }
 
+/// An address that stays ours while nobody listens there: below the ports that outgoing connections and listeners on
+/// port 0 are given, or a stranger could have taken it by the time the server comes back.
+fn lasting_address() -> SocketAddr {
+    let start = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = (start..start + 2_000).find(free).expect("a free port below 32,000");
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
 impl Installation {
     /// Registers an agent that may use the upstream's tools, in order; then the server is stopped.
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = lasting_address();
         let (home, upstream, agents) = runtime.block_on(async {
             let upstream = HttpUpstream::start().await;
             let builder = TestApp::builder().http("crm", &upstream).clock(Arc::new(WallClock));
@@ -111,10 +120,14 @@ impl Installation {
         let words: Vec<&Path> = wrapper.iter().map(Path::new).chain([program.as_path()]).collect();
         let mut serve = command(words[0]);
         serve.args(&words[1..]).arg("serve").arg("--config").arg(&config);
-        serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let words = self.home.path().join("serve.log");
+        let log = std::fs::File::create(&words).unwrap();
+        serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let mut serving = Serving(serve.spawn().unwrap());
         wait_until("`chancery serve` is ready", || {
-            assert!(serving.0.try_wait().unwrap().is_none(), "`chancery serve` ended at once");
+            if let Some(status) = serving.0.try_wait().unwrap() {
+                panic!("`chancery serve` ended at once ({status}): {}", std::fs::read_to_string(&words).unwrap());
+            }
             TcpStream::connect(self.address).is_ok()
         });
         // The port is there before the doors are open: an answer says that the log was looked through.

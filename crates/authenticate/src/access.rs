@@ -1,7 +1,6 @@
-//! Our access tokens (RFC 9068), and the memory of those that were verified.
+//! Our access tokens (RFC 9068).
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use chancery_model::{Agent, Session, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -13,8 +12,6 @@ use crate::refused::Reason;
 
 /// The `typ` of an access token.
 pub(crate) const TYP: &str = "at+jwt";
-/// How many ways the memory of verified tokens is split.
-const SHARDS: usize = 16;
 
 /// What goes into a token.
 #[derive(Serialize)]
@@ -137,66 +134,5 @@ impl Access {
             agent,
             session,
         })
-    }
-}
-
-/// Verified tokens by their SHA-256, bounded: each shard keeps two generations and drops the older when the younger is full.
-pub(crate) struct Verified {
-    shards: Vec<RwLock<Generations>>,
-    each: usize,
-}
-
-#[derive(Default)]
-struct Generations {
-    young: HashMap<[u8; 32], Arc<Access>>,
-    old: HashMap<[u8; 32], Arc<Access>>,
-}
-
-impl Verified {
-    pub(crate) fn new(capacity: usize) -> Self {
-        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { shards, each: (capacity / SHARDS / 2).max(1) }
-    }
-
-    pub(crate) fn get(&self, digest: &[u8; 32]) -> Option<Arc<Access>> {
-        let shard = self.shard(digest).read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(access) = shard.young.get(digest) {
-            return Some(access.clone());
-        }
-        let access = shard.old.get(digest).cloned()?;
-        drop(shard);
-        self.put(*digest, access.clone());
-        Some(access)
-    }
-
-    pub(crate) fn put(&self, digest: [u8; 32], access: Arc<Access>) {
-        let mut shard = self.shard(&digest).write().unwrap_or_else(PoisonError::into_inner);
-        if shard.young.len() >= self.each {
-            shard.old = std::mem::take(&mut shard.young);
-        }
-        shard.young.insert(digest, access);
-    }
-
-    /// Forgets what expired.
-    pub(crate) fn sweep(&self, now: Timestamp) {
-        for shard in &self.shards {
-            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            shard.young.retain(|_, access| now < access.expires);
-            shard.old.retain(|_, access| now < access.expires);
-        }
-    }
-
-    /// How many are remembered.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        let lengths = self.shards.iter().map(|s| {
-            let shard = s.read().unwrap_or_else(PoisonError::into_inner);
-            shard.young.len() + shard.old.len()
-        });
-        lengths.sum()
-    }
-
-    fn shard(&self, digest: &[u8; 32]) -> &RwLock<Generations> {
-        &self.shards[usize::from(digest[0]) % SHARDS]
     }
 }

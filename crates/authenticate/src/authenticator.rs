@@ -8,11 +8,12 @@ use arc_swap::ArcSwap;
 use chancery_model::{Agent, Clock, Random, Span, Timestamp};
 use chancery_store::{Store, StoreError};
 
-use crate::access::Verified;
+use crate::access::Access;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::dpop::Dpop;
 use crate::keys::{KeysError, TokenKeys};
+use crate::recent::Recent;
 use crate::replay::Replay;
 use crate::steady::Steady;
 use crate::vault::Vault;
@@ -32,7 +33,8 @@ pub struct Authenticator {
     pub(crate) keys: ArcSwap<TokenKeys>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) dpop: Dpop,
-    pub(crate) verified: Verified,
+    /// Verified tokens.
+    pub(crate) verified: Recent<Access>,
     pub(crate) assertions: Replay,
     /// An assertion made up to this moment may have been used before the restart.
     pub(crate) assertions_since: Timestamp,
@@ -69,7 +71,7 @@ impl Authenticator {
         let keys = TokenKeys::load(&store, &vault, &*clock).await?;
         Ok(Arc::new(Self {
             dpop: Dpop::new(config.dpop.clone(), clock.clone(), &*random),
-            verified: Verified::new(config.cached_tokens),
+            verified: Recent::new(config.cached_tokens),
             assertions: Replay::new(Span::seconds(30), ASSERTIONS),
             // Every token request that succeeded left a durable use of its session.
             assertions_since: last_use.map_or(Timestamp(0), |used| used + config.skew),
@@ -128,7 +130,7 @@ impl Authenticator {
             tracing::warn!(error = %e, "the use of sessions could not be made durable");
         }
         self.directory.sweep(now);
-        self.verified.sweep(now);
+        self.verified.retain(|access| now < access.expires);
         self.assertions.sweep(now);
         self.dpop.sweep();
     }

@@ -6,8 +6,9 @@ use chancery_model::{Clock, Random, Span, Timestamp};
 use serde::Deserialize;
 
 use crate::htu;
-use crate::jose::{Compact, JoseError, NumericDate, Policy, PublicKey, Text, claims, encode};
+use crate::jose::{Compact, JoseError, NumericDate, Policy, PublicKey, Text, claims, encode, sha256};
 use crate::nonce::Nonces;
+use crate::recent::Recent;
 use crate::replay::{Replay, Replayed};
 
 /// The `typ` of a proof.
@@ -16,6 +17,8 @@ pub const TYP: &str = "dpop+jwt";
 const LONGEST_JTI: usize = 256;
 /// With a server nonce a proof's own time only has to be sane.
 const SANE: Span = Span::minutes(5);
+/// How many agents' keys are kept ready.
+const KEYS: usize = 16_384;
 
 /// How proofs are judged.
 #[derive(Debug, Clone)]
@@ -76,7 +79,7 @@ pub struct Asked<'a> {
 #[derive(Debug)]
 pub struct Proof {
     /// The key it proves possession of.
-    pub key: PublicKey,
+    pub key: Arc<PublicKey>,
     jti: String,
     dies: Timestamp,
 }
@@ -102,6 +105,8 @@ pub struct Dpop {
     clock: Arc<dyn Clock>,
     nonces: Nonces,
     replay: Replay,
+    /// Keys by the header that brought them: an agent's proofs all have the same.
+    keys: Recent<PublicKey>,
     /// Without nonces, a proof made before this may have been used before the restart.
     started: Timestamp,
 }
@@ -113,7 +118,7 @@ impl Dpop {
         let slot = if config.nonces { config.rotate } else { Span::seconds(8) };
         let replay = Replay::new(slot, config.capacity);
         let started = clock.now() + config.skew;
-        Self { config, clock, nonces, replay, started }
+        Self { config, clock, nonces, replay, keys: Recent::new(KEYS), started }
     }
 
     /// The nonce for the next proof, where nonces are asked for.
@@ -123,16 +128,28 @@ impl Dpop {
 
     /// Judges a proof, but for its being used once: that is [`Dpop::take`], after its presenter is known.
     pub fn check(&self, proof: &str, asked: Asked<'_>) -> Result<Proof, ProofRefused> {
-        let jws = Compact::parse(proof)?;
-        let header = jws.header()?;
-        header.demand_type(TYP)?;
-        let jwk = header.jwk.as_ref().ok_or(ProofRefused::Claim("the header has no `jwk`"))?;
-        let key = PublicKey::from_jwk(jwk, Policy::Agents)?;
-        let payload = jws.verify(&header, &key)?;
+        let (key, payload) = self.verified(&Compact::parse(proof)?)?;
         let claims: Claims<'_> = claims(&payload)?;
         matches_request(&claims, asked)?;
         let dies = self.death(&claims)?;
         Ok(Proof { key, jti: claims.jti.to_string(), dies })
+    }
+
+    /// The key a proof brings, and its payload, if it was signed with that key.
+    fn verified(&self, jws: &Compact<'_>) -> Result<(Arc<PublicKey>, Vec<u8>), ProofRefused> {
+        let name = sha256(jws.head().as_bytes());
+        if let Some(key) = self.keys.get(&name) {
+            let payload = jws.verify_known(&key)?;
+            return Ok((key, payload));
+        }
+        let header = jws.header()?;
+        header.demand_type(TYP)?;
+        let jwk = header.jwk.as_ref().ok_or(ProofRefused::Claim("the header has no `jwk`"))?;
+        let key = Arc::new(PublicKey::from_jwk(jwk, Policy::Agents)?);
+        let payload = jws.verify(&header, &key)?;
+        // Only now: nobody fills the memory with keys that he does not hold.
+        self.keys.put(name, key.clone());
+        Ok((key, payload))
     }
 
     /// Uses the proof up.

@@ -17,6 +17,7 @@ pub mod jose;
 mod keys;
 mod metadata;
 mod nonce;
+mod recent;
 mod refused;
 pub mod replay;
 mod sessions;

@@ -199,7 +199,8 @@ fn duplicates(written: &[Written]) -> Vec<Diagnostic> {
 
 // --- policies about tools that are not known yet --------------------------------------------------------------
 
-/// Takes out the policies whose actions are all tools of servers that nobody has listed yet.
+/// Takes the actions out that are tools of servers nobody has listed yet: there is nothing to be asked about them. A
+/// policy that has no other action waits until they are known.
 fn set_waiting_aside(
     written: Vec<Written>,
     sources: &Sources<'_>,
@@ -211,27 +212,51 @@ fn set_waiting_aside(
         .map(String::as_str)
         .filter(|server| !sources.tools.iter().any(|tool| tool.server == *server))
         .collect();
-    let (waiting, ready): (Vec<Written>, Vec<Written>) =
-        written.into_iter().partition(|w| waits(&w.template, &unseen, schema));
-    (ready, waiting.iter().map(waiting_note).collect())
+    let (mut ready, mut notes) = (Vec::new(), Vec::new());
+    for policy in written {
+        let of_unseen = |uid: &EntityUID| {
+            let server = AsRef::<str>::as_ref(uid.eid()).split_once('/').map(|(server, _)| server);
+            schema.get_action_id(uid).is_none() && server.is_some_and(|server| unseen.contains(&server))
+        };
+        let known: Vec<EntityUID> = actions(&policy.template).into_iter().filter(|uid| !of_unseen(uid)).collect();
+        match (known.len(), actions(&policy.template).len()) {
+            (known, all) if known == all => ready.push(policy),
+            (0, _) => notes.push(waiting_note(&policy)),
+            _ => {
+                notes.push(waiting_note(&policy));
+                ready.push(Written { template: about(&policy.template, known), ..policy });
+            }
+        }
+    }
+    (ready, notes)
 }
 
-fn waits(template: &Template, unseen: &[&str], schema: &ValidatorSchema) -> bool {
-    let actions: Vec<&EntityUID> = match template.action_constraint() {
-        ActionConstraint::Any => return false,
-        ActionConstraint::Eq(uid) => vec![uid],
-        ActionConstraint::In(uids) => uids.iter().map(|uid| &**uid).collect(),
-    };
-    let of_unseen = |uid: &&EntityUID| {
-        let server = AsRef::<str>::as_ref(uid.eid()).split_once('/').map(|(server, _)| server);
-        schema.get_action_id(uid).is_none() && server.is_some_and(|server| unseen.contains(&server))
-    };
-    !actions.is_empty() && actions.iter().all(of_unseen)
+/// The actions that a policy names; none if it is about all.
+fn actions(template: &Template) -> Vec<EntityUID> {
+    match template.action_constraint() {
+        ActionConstraint::Any => Vec::new(),
+        ActionConstraint::Eq(uid) => vec![(**uid).clone()],
+        ActionConstraint::In(uids) => uids.iter().map(|uid| (**uid).clone()).collect(),
+    }
+}
+
+/// The same policy about these actions only.
+fn about(template: &Template, actions: Vec<EntityUID>) -> Template {
+    Template::new_shared(
+        template.id().clone(),
+        template.loc().cloned(),
+        Arc::clone(template.annotations_arc()),
+        template.effect(),
+        template.principal_constraint().clone(),
+        ActionConstraint::is_in(actions),
+        template.resource_constraint().clone(),
+        template.non_scope_constraints_arc().cloned(),
+    )
 }
 
 fn waiting_note(w: &Written) -> Diagnostic {
     let message =
-        format!("policy `{}` waits until the tools it names are known; until then they cannot be called", w.id);
+        format!("policy `{}` names tools that are not known yet; it applies to them once their server is listed", w.id);
     Diagnostic::warning(&w.file, POLICY_WAITS, message).at(first_line(&w.template).as_ref())
 }
 

@@ -203,10 +203,15 @@ async fn open_rooms(
     let vault = Vault::open(&config.kek, &config.data, Arc::clone(&random))
         .map_err(|e| Problem::new(UNSAFE_CONFIG, e.to_string()))?;
     let recorder = open_record(&config, &store, &vault, &clock, &random).await?;
-    let engine = open_engine(&store).await?;
+    let engine = open_engine(&store)?;
     let servers = config.servers.keys().cloned().collect();
     let policies =
         Policies::new(config.policies.clone(), servers, Arc::clone(&engine), store.clone(), Arc::clone(&clock));
+    if let Err(failure) = policies.reload("chancery").await {
+        tracing::error!(code = failure.0.code, "not ready, everything is denied: {}", failure.0.detail);
+    }
+    // Side by side: each reads all agents.
+    let filled = tokio::spawn(fill(Arc::clone(&engine), store.clone()));
     let authenticator = Authenticator::open(
         settings::authenticate(&config, &url),
         store.clone(),
@@ -215,9 +220,7 @@ async fn open_rooms(
         Arc::clone(&random),
     );
     let authenticator = authenticator.await.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))?;
-    if let Err(failure) = policies.reload("chancery").await {
-        tracing::error!(code = failure.0.code, "not ready, everything is denied: {}", failure.0.detail);
-    }
+    filled.await.map_err(|e| Problem::new(INTERNAL, e.to_string()))??;
     let settled = policies.clone();
     let parts = Parts {
         store: store.clone(),
@@ -297,22 +300,28 @@ async fn open_record(
     Ok(recorder)
 }
 
-/// An engine that knows agents and grants and follows them, and denies everything until a policy set is installed.
-async fn open_engine(store: &Store) -> Result<Arc<Engine>, Problem> {
+/// An engine that follows agents and grants, and denies everything until a policy set is installed.
+fn open_engine(store: &Store) -> Result<Arc<Engine>, Problem> {
     let nothing = Files::default();
     let sources = Sources { files: &nothing, servers: &[], tools: &[], hash: sha256 };
     let snapshot = Snapshot::build(&sources).map_err(|_| Problem::new(INTERNAL, "the empty policy set is refused"))?;
     let engine = Arc::new(Engine::new(snapshot));
     let following = Arc::clone(&engine);
     store.observe(Box::new(move |changed| follow(&following, changed)));
+    Ok(engine)
+}
+
+/// Tells the engine of the agents and grants that are stored. After the policies: each policy set that comes into
+/// force makes the entities of all agents anew.
+async fn fill(engine: Arc<Engine>, store: Store) -> Result<(), Problem> {
     let failed = |e: chancery_store::StoreError| Problem::new(STORE_FAILED, e.to_string());
-    for agent in agents::all(store).await.map_err(failed)? {
+    for agent in agents::all(&store).await.map_err(failed)? {
         engine.agent_changed(&agent);
     }
-    for grant in grants::all(store).await.map_err(failed)? {
+    for grant in grants::all(&store).await.map_err(failed)? {
         follow_grant(&engine, &grant);
     }
-    Ok(engine)
+    Ok(())
 }
 
 fn follow(engine: &Engine, changed: &Changed) {

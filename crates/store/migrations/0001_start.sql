@@ -118,6 +118,8 @@ CREATE TABLE log_writers (
 );
 
 -- One row per commit. `leaves` holds 32 bytes an entry, `entries` a big-endian 32-bit length and the bytes of each.
+-- `bodies` stands last: who reads entries does not read it, and what is erased from it moves nothing else.
+-- Without a rowid the row is in its index: a commit touches one B-tree, not two.
 CREATE TABLE log_segments (
     writer       BIGINT NOT NULL REFERENCES log_writers (writer),
     first_seq    BIGINT NOT NULL,
@@ -125,17 +127,9 @@ CREATE TABLE log_segments (
     committed_at BIGINT NOT NULL,
     leaves       BLOB   NOT NULL,
     entries      BLOB   NOT NULL,
+    bodies       BLOB,
     PRIMARY KEY (writer, first_seq)
-);
-
--- The bodies of a commit's entries, apart from them, so that they can be erased.
-CREATE TABLE log_bodies (
-    writer    BIGINT NOT NULL,
-    first_seq BIGINT NOT NULL,
-    count     BIGINT NOT NULL,
-    bodies    BLOB   NOT NULL,
-    PRIMARY KEY (writer, first_seq)
-);
+) WITHOUT ROWID;
 
 -- Derived from the segments: the order of the tree, its tiles, its signed checkpoints.
 CREATE TABLE log_sequence (

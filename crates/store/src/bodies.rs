@@ -53,8 +53,9 @@ pub async fn between(
 ) -> Result<Vec<StoredBody>, StoreError> {
     // The first row may begin before the range: rows begin where commits began.
     let sql = sqlx::query(
-        "SELECT * FROM log_bodies WHERE writer = $1 AND first_seq < $3 AND first_seq >= COALESCE(\
-         (SELECT MAX(first_seq) FROM log_bodies WHERE writer = $1 AND first_seq <= $2), 0) ORDER BY first_seq",
+        "SELECT writer, first_seq, bodies FROM log_segments WHERE writer = $1 AND first_seq < $3 \
+         AND first_seq >= COALESCE((SELECT MAX(first_seq) FROM log_segments WHERE writer = $1 AND first_seq <= $2), 0) \
+         AND bodies IS NOT NULL ORDER BY first_seq",
     )
     .bind(i64::from(writer))
     .bind(int(seqs.start)?)
@@ -76,7 +77,7 @@ pub async fn erase(tx: &mut Tx, position: Position, name: Option<&str>) -> Resul
         |b: &&mut StoredBody| b.position == position && b.kept.is_some() && name.is_none_or(|name| name == b.name);
     let erased = bodies.iter_mut().filter(doomed).map(|body| body.kept = None).count();
     if erased > 0 {
-        let sql = sqlx::query("UPDATE log_bodies SET bodies = $3 WHERE writer = $1 AND first_seq = $2")
+        let sql = sqlx::query("UPDATE log_segments SET bodies = $3 WHERE writer = $1 AND first_seq = $2")
             .bind(i64::from(row.writer))
             .bind(int(row.first_seq)?)
             .bind(frame::write(&bodies));
@@ -87,10 +88,12 @@ pub async fn erase(tx: &mut Tx, position: Position, name: Option<&str>) -> Resul
 }
 
 async fn row_of(from: Reader<'_>, position: Position) -> Result<Option<Row>, StoreError> {
-    let sql =
-        sqlx::query("SELECT * FROM log_bodies WHERE writer = $1 AND first_seq <= $2 ORDER BY first_seq DESC LIMIT 1")
-            .bind(i64::from(position.writer))
-            .bind(int(position.seq)?);
+    let sql = sqlx::query(
+        "SELECT writer, first_seq, bodies FROM log_segments WHERE writer = $1 AND bodies IS NOT NULL \
+         AND first_seq = (SELECT MAX(first_seq) FROM log_segments WHERE writer = $1 AND first_seq <= $2)",
+    )
+    .bind(i64::from(position.writer))
+    .bind(int(position.seq)?);
     from.one(sql, read).await
 }
 

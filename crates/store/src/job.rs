@@ -55,7 +55,6 @@ pub struct Written<T> {
 pub(crate) struct Prepared {
     pub(crate) entry: Sealed,
     pub(crate) bodies: Vec<u8>,
-    pub(crate) body_count: usize,
 }
 
 impl Prepared {
@@ -70,7 +69,7 @@ impl Prepared {
         let commitments: Vec<Commitment> = draft.bodies.iter().map(commit).collect();
         let entry = draft.seal(&commitments);
         within(entry.len_bound(), ENTRY_LIMIT)?;
-        Ok(Self { entry, bodies, body_count: draft.bodies.len() })
+        Ok(Self { entry, bodies })
     }
 
     /// Bytes it adds to a commit, at the most.

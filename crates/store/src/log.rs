@@ -32,10 +32,12 @@ pub(crate) struct Chain {
 
 /// The commit that holds the entry at `position`, if there is one.
 pub async fn segment(from: impl Into<Reader<'_>>, position: Position) -> Result<Option<Segment>, StoreError> {
-    let sql =
-        sqlx::query("SELECT * FROM log_segments WHERE writer = $1 AND first_seq <= $2 ORDER BY first_seq DESC LIMIT 1")
-            .bind(i64::from(position.writer))
-            .bind(int(position.seq)?);
+    let sql = sqlx::query(
+        "SELECT writer, first_seq, count, committed_at, leaves, entries FROM log_segments \
+         WHERE writer = $1 AND first_seq <= $2 ORDER BY first_seq DESC LIMIT 1",
+    )
+    .bind(i64::from(position.writer))
+    .bind(int(position.seq)?);
     let found = from.into().one(sql, segment::read).await?;
     Ok(found.filter(|segment| position.seq < segment.end()))
 }

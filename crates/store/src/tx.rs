@@ -1,6 +1,7 @@
 //! The hands of a change, and the eyes of everybody.
 
 use chancery_model::Changed;
+use futures_util::{StreamExt, TryStreamExt};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Connection, Sqlite};
@@ -111,11 +112,12 @@ impl Reader<'_> {
         sql: Sql<'_>,
         read: fn(&SqliteRow) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
+        // Row by row: a row as the driver has it takes several times what is made of it.
         let rows = match self {
-            Self::Store(store) => sql.fetch_all(store.readers()).await?,
-            Self::Tx(tx) => sql.fetch_all(&mut tx.connection).await?,
+            Self::Store(store) => sql.fetch(store.readers()),
+            Self::Tx(tx) => sql.fetch(&mut tx.connection),
         };
-        rows.iter().map(read).collect()
+        rows.map(|row| read(&row?)).try_collect().await
     }
 
     pub(crate) async fn one<T>(

@@ -22,6 +22,8 @@ use crate::{Durable, StoreError, Tx};
 
 /// How long a patient entry waits for a commit to go along with.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// With so many jobs a commit is well shared.
+const COMPANY: usize = 64;
 /// Jobs taken from the queue at once.
 const JOBS: usize = 4096;
 /// Bytes of entries and bodies in one commit; one job may be larger.
@@ -35,13 +37,11 @@ pub(crate) struct Writer {
     sql: Statements,
 }
 
-/// The texts that end a commit. They differ in whether there are bodies and whether a transaction was begun.
+/// The texts that end a commit.
 struct Statements {
     /// A single statement commits by itself.
-    entries: SqlStr,
-    entries_commit: SqlStr,
-    entries_bodies_commit: SqlStr,
-    begin_entries_bodies_commit: SqlStr,
+    insert: SqlStr,
+    insert_commit: SqlStr,
 }
 
 /// The entries of one commit, in the form of its row.
@@ -50,7 +50,6 @@ struct Segment {
     leaves: Vec<u8>,
     entries: Vec<u8>,
     bodies: Vec<u8>,
-    body_count: usize,
 }
 
 impl Writer {
@@ -103,10 +102,11 @@ impl Writer {
         }
     }
 
-    /// Those who were answered a moment ago may be about to write again: let them run once before the commit.
+    /// Those who were answered a moment ago may be about to write again: let them run once before the commit. When
+    /// the commit is well shared already it begins, and they run beside it.
     async fn take_company(&mut self, jobs: &mut Vec<Job>) {
         let mut before = 0;
-        while jobs.len() > before && jobs.len() < JOBS {
+        while jobs.len() > before && jobs.len() < COMPANY {
             before = jobs.len();
             tokio::task::yield_now().await;
             if !self.inbox.is_empty() {
@@ -181,23 +181,15 @@ impl Writer {
         if segment.entries.is_empty() {
             return if begun { self.tx.control("COMMIT").await } else { Ok(()) };
         }
-        let text = match (begun, segment.body_count > 0) {
-            (false, false) => self.sql.entries.clone(),
-            (false, true) => self.sql.begin_entries_bodies_commit.clone(),
-            (true, false) => self.sql.entries_commit.clone(),
-            (true, true) => self.sql.entries_bodies_commit.clone(),
-        };
+        let text = if begun { self.sql.insert_commit.clone() } else { self.sql.insert.clone() };
         let sql = sqlx::query(text)
             .bind(i64::from(first.writer))
             .bind(int(first.next_seq)?)
             .bind(int(self.chain.next_seq - first.next_seq)?)
             .bind(at.0)
             .bind(segment.leaves)
-            .bind(segment.entries);
-        let sql = match segment.body_count {
-            0 => sql,
-            bodies => sql.bind(int(bodies as u64)?).bind(segment.bodies),
-        };
+            .bind(segment.entries)
+            .bind((!segment.bodies.is_empty()).then_some(segment.bodies));
         self.tx.run(sql).await.map(drop)
     }
 
@@ -221,15 +213,9 @@ impl Writer {
 
 impl Statements {
     fn new() -> Self {
-        let entries = "INSERT INTO log_segments (writer, first_seq, count, committed_at, leaves, entries) \
-                       VALUES ($1, $2, $3, $4, $5, $6)";
-        let bodies = "INSERT INTO log_bodies (writer, first_seq, count, bodies) VALUES ($1, $2, $7, $8)";
-        Self {
-            entries: entries.into_sql_str(),
-            entries_commit: made(format!("{entries}; COMMIT")),
-            entries_bodies_commit: made(format!("{entries}; {bodies}; COMMIT")),
-            begin_entries_bodies_commit: made(format!("BEGIN IMMEDIATE; {entries}; {bodies}; COMMIT")),
-        }
+        let insert = "INSERT INTO log_segments (writer, first_seq, count, committed_at, leaves, entries, bodies) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        Self { insert: insert.into_sql_str(), insert_commit: made(format!("{insert}; COMMIT")) }
     }
 }
 
@@ -249,9 +235,8 @@ impl Segment {
         chain.prev = leaf_hash(&self.entries[start + 4..]);
         chain.next_seq += 1;
         self.leaves.extend_from_slice(&chain.prev);
-        if entry.body_count > 0 {
+        if !entry.bodies.is_empty() {
             frame::push_group(&mut self.bodies, position.seq, &entry.bodies);
-            self.body_count += entry.body_count;
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{JoseError, Jwk, LONGEST, PublicKey, decode, short};
 #[derive(Debug)]
 pub struct Compact<'a> {
     signed: &'a str,
+    head: &'a str,
     payload: &'a str,
     header: Vec<u8>,
     signature: Vec<u8>,
@@ -84,11 +85,11 @@ impl<'a> Compact<'a> {
             return Err(JoseError::TooLong);
         }
         let (signed, signature) = text.rsplit_once('.').ok_or(JoseError::Shape)?;
-        let (header, payload) = signed.split_once('.').ok_or(JoseError::Shape)?;
-        if header.is_empty() || payload.is_empty() || signature.is_empty() || payload.contains('.') {
+        let (head, payload) = signed.split_once('.').ok_or(JoseError::Shape)?;
+        if head.is_empty() || payload.is_empty() || signature.is_empty() || payload.contains('.') {
             return Err(JoseError::Shape);
         }
-        Ok(Self { signed, payload, header: decode(header)?, signature: decode(signature)? })
+        Ok(Self { signed, head, payload, header: decode(head)?, signature: decode(signature)? })
     }
 
     /// Reads the header and refuses what would change how the rest is to be read.
@@ -115,10 +116,20 @@ impl<'a> Compact<'a> {
         decode(self.payload)
     }
 
+    /// The header as it was sent: the same text means the same header.
+    pub(crate) fn head(&self) -> &str {
+        self.head
+    }
+
     /// The payload, if the signature verifies with this key under the key's own algorithm.
     /// `header` is what [`Compact::header`] returned for this very text.
     pub fn verify(&self, header: &Header<'_>, key: &PublicKey) -> Result<Vec<u8>, JoseError> {
         key.algorithm().check(&header.alg)?;
+        self.verify_known(key)
+    }
+
+    /// The same, where a JWS with the same [`Compact::head`] was verified with this key before.
+    pub(crate) fn verify_known(&self, key: &PublicKey) -> Result<Vec<u8>, JoseError> {
         key.verify(self.signed.as_bytes(), &self.signature)?;
         decode(self.payload)
     }

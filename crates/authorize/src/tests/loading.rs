@@ -171,6 +171,23 @@ fn warnings_are_told_and_do_not_refuse() {
     assert!(snapshot.warnings().iter().all(|w| w.severity == Severity::Warning));
 }
 
+/// What is known applies at once; above all a forbid is not put off because one of its tools is not there yet.
+#[test]
+fn a_policy_about_known_and_unknown_tools_applies_to_the_known() {
+    let both = "action in [Action::\"billing/refund\", Action::\"unseen/tool\"]";
+    let text = format!(
+        "@id(\"use\") permit (principal == ?principal, {both}, resource in ?resource);\n\
+         @id(\"ceiling\") forbid (principal, {both}, resource) when {{ context.args.amount > 200 }};"
+    );
+    let snapshot = build(&[("p.cedar", &text)]).unwrap();
+    let codes: Vec<&str> = snapshot.warnings().iter().map(|w| w.code).collect();
+    assert_eq!(codes, ["C3012", "C3012"]);
+    let engine = super::engine(&text);
+    engine.grant_changed(&super::grant(1, "use", "Agent::\"crm\"", "Server::\"billing\"")).unwrap();
+    let refund = |amount: i64| super::refund(&engine, &serde_json::json!({"order": "o", "amount": amount})).allows();
+    assert_eq!((refund(200), refund(201)), (true, false));
+}
+
 #[test]
 fn the_shipped_policies_hold_and_pass_their_tests() {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");

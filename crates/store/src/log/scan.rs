@@ -55,10 +55,12 @@ impl Scan {
 
     async fn fetch(&mut self) -> Result<(), StoreError> {
         let text = if self.newest_first {
-            "SELECT * FROM log_segments WHERE writer = $1 AND first_seq < $2 ORDER BY first_seq DESC LIMIT $3"
+            "SELECT writer, first_seq, count, committed_at, leaves, entries FROM log_segments \
+             WHERE writer = $1 AND first_seq < $2 ORDER BY first_seq DESC LIMIT $3"
         } else {
-            "SELECT * FROM log_segments WHERE writer = $1 AND first_seq >= COALESCE((SELECT MAX(first_seq) \
-             FROM log_segments WHERE writer = $1 AND first_seq <= $2), $2) ORDER BY first_seq LIMIT $3"
+            "SELECT writer, first_seq, count, committed_at, leaves, entries FROM log_segments \
+             WHERE writer = $1 AND first_seq >= COALESCE((SELECT MAX(first_seq) FROM log_segments \
+             WHERE writer = $1 AND first_seq <= $2), $2) ORDER BY first_seq LIMIT $3"
         };
         let sql = sqlx::query(text).bind(i64::from(self.writer)).bind(int(self.next)?).bind(i64::from(self.rows));
         let segments = Reader::from(&self.store).all(sql, segment::read).await?;

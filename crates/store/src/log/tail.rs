@@ -18,7 +18,10 @@ pub(crate) struct Tail {
 pub(crate) async fn examine(tx: &mut Tx, writer: u32, now: Timestamp) -> Result<Tail, StoreError> {
     let enter = sqlx::query("INSERT INTO log_writers (writer, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING");
     tx.run(enter.bind(i64::from(writer)).bind(now.0)).await?;
-    let newest = sqlx::query("SELECT * FROM log_segments WHERE writer = $1 ORDER BY first_seq DESC LIMIT 2");
+    let newest = sqlx::query(
+        "SELECT writer, first_seq, count, committed_at, leaves, entries FROM log_segments \
+         WHERE writer = $1 ORDER BY first_seq DESC LIMIT 2",
+    );
     let segments = Reader::from(&mut *tx).all(newest.bind(i64::from(writer)), segment::read).await?;
     let chain = follow(writer, &segments)?;
     let entries = writers(&mut *tx).await?.iter().map(|(_, entries)| entries).sum();

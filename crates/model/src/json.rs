@@ -51,14 +51,17 @@ pub fn canonical(value: &Value) -> Result<Vec<u8>, ArgumentsRefused> {
     serde_json_canonicalizer::to_vec(value).map_err(|e| ArgumentsRefused(e.to_string()))
 }
 
-/// Does the plain writer write the canonical form? It escapes texts alike (section 3.2.2.2) and keeps members in the
-/// order of their bytes; that is the order of their UTF-16 units (section 3.2.3) as long as names are ASCII. Only
-/// numbers with a fraction or an exponent need more than their digits (section 3.2.2.3).
+/// Does the plain writer write the canonical form? It escapes texts alike (section 3.2.2.2). It writes members in the
+/// order they are held, which is the one they came in (`serde_json/preserve_order`, which Cedar turns on) unless the
+/// feature is off; the order of their bytes is that of their UTF-16 units (section 3.2.3) as long as names are ASCII.
+/// Only numbers with a fraction or an exponent need more than their digits (section 3.2.2.3).
 fn is_plain(value: &Value) -> bool {
     match value {
         Value::Number(number) => !number.is_f64(),
         Value::Array(items) => items.iter().all(is_plain),
-        Value::Object(members) => members.iter().all(|(name, member)| name.is_ascii() && is_plain(member)),
+        Value::Object(members) => {
+            members.keys().is_sorted() && members.iter().all(|(name, member)| name.is_ascii() && is_plain(member))
+        }
         Value::Null | Value::Bool(_) | Value::String(_) => true,
     }
 }
@@ -203,8 +206,10 @@ mod tests {
         let every_low: String = (0..0x100u32).filter_map(char::from_u32).collect();
         let mut plain = 0;
         for value in [
-            serde_json::json!({"z": [1, -7, 9_007_199_254_740_991i64], "a": {"b": null, "A": true, "_": every_low}}),
-            serde_json::json!({"text": "\u{2028}\u{2029}\u{7f}\u{feff}\u{1f600}\u{e000}/", "": []}),
+            // Plain only where members are held in the order of their names.
+            serde_json::json!({"z": [1, -7, 9_007_199_254_740_991i64], "a": {"b": null, "A": true, "_": every_low.clone()}}),
+            serde_json::json!({"a": {"A": true, "_": every_low, "b": null}, "z": [1, -7, 9_007_199_254_740_991i64]}),
+            serde_json::json!({"": [], "text": "\u{2028}\u{2029}\u{7f}\u{feff}\u{1f600}\u{e000}/"}),
             serde_json::json!({"\u{1f600}": 1, "\u{e000}": 2}),
             serde_json::json!([1.0, 0.1, 1e21, -0.0]),
             serde_json::json!({"é": 1, "z": 2}),
@@ -212,7 +217,7 @@ mod tests {
             assert_eq!(canonical(&value).unwrap(), serde_json_canonicalizer::to_vec(&value).unwrap(), "{value}");
             plain += usize::from(is_plain(&value));
         }
-        assert_eq!(plain, 2);
+        assert!((2..=3).contains(&plain), "{plain}");
     }
 
     #[test]

@@ -54,14 +54,13 @@ where
     B::Error: Into<BoxError>,
 {
     // Read: within limits, once, strictly. What is wrong with it is said after it is known to whom.
-    let slot = gateway.slots.take()?;
     let (head, body) = request.into_parts();
     let message = read::message(gateway, &head, body).await;
 
     // Caller: a token for exactly this server, proof of its key, an agent and a session in force at this moment.
     let caller = read::caller(gateway, &head)?;
     known.caller(&caller);
-    let slot = gateway.slots.of(slot, &caller.agent.id)?;
+    let slot = gateway.slots.take(&caller.agent.id)?;
     let message = message?;
     known.message(&message, &head.headers);
 

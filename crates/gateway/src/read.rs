@@ -45,7 +45,7 @@ where
 fn unread(error: BodyError) -> Refusal {
     match error {
         BodyError::TooLarge(_) => Refusal::new(problem::TOO_LARGE, rpc::INVALID_REQUEST, error.to_string()),
-        BodyError::TimedOut(_) => Refusal::malformed(error.to_string()).status(StatusCode::REQUEST_TIMEOUT),
+        BodyError::TimedOut(_) => Refusal::new(problem::TOO_SLOW, rpc::INVALID_REQUEST, error.to_string()),
         BodyError::Broken(_) => Refusal::malformed(error.to_string()),
     }
 }

@@ -21,7 +21,8 @@ pub(crate) struct Slots {
 /// A place among the requests in progress.
 pub(crate) struct Slot {
     _place: OwnedSemaphorePermit,
-    agent: Option<(AgentId, Counts)>,
+    agent: AgentId,
+    counts: Counts,
 }
 
 impl Slots {
@@ -30,32 +31,25 @@ impl Slots {
         Self { all, counts: Counts::default(), per_agent: limits.concurrent_per_agent }
     }
 
-    pub(crate) fn take(&self) -> Result<Slot, Refusal> {
-        let place = self.all.clone().try_acquire_owned();
-        place.map(|place| Slot { _place: place, agent: None }).map_err(|_| busy("all places for requests are taken"))
-    }
-
-    /// The same place, counted for an agent.
-    pub(crate) fn of(&self, mut slot: Slot, agent: &AgentId) -> Result<Slot, Refusal> {
+    /// A place for a request of this agent. Whoever is not known yet takes none from those who are.
+    pub(crate) fn take(&self, agent: &AgentId) -> Result<Slot, Refusal> {
+        let place = self.all.clone().try_acquire_owned().map_err(|_| busy("all places for requests are taken"))?;
         let mut counts = lock(&self.counts);
         let count = counts.entry(agent.clone()).or_default();
         if *count >= self.per_agent {
             return Err(busy(&format!("{count} requests of this agent are in progress")));
         }
         *count += 1;
-        slot.agent = Some((agent.clone(), self.counts.clone()));
-        Ok(slot)
+        Ok(Slot { _place: place, agent: agent.clone(), counts: self.counts.clone() })
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some((agent, counts)) = self.agent.take() {
-            let mut counts = lock(&counts);
-            match counts.get_mut(&agent) {
-                Some(count) if *count > 1 => *count -= 1,
-                _ => drop(counts.remove(&agent)),
-            }
+        let mut counts = lock(&self.counts);
+        match counts.get_mut(&self.agent) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(counts.remove(&self.agent)),
         }
     }
 }

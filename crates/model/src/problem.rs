@@ -163,6 +163,9 @@ table! {
     /// The path is there, the method is not.
     NO_METHOD = "C4012", 405, "this address does not take that method",
         "see the Allow header";
+    /// The body of a request did not come in time.
+    TOO_SLOW = "C4013", 408, "the request did not come in time",
+        "send headers and body at once";
 
     /// The store cannot write, so nothing is allowed.
     STORE_FAILED = "C5001", 503, "the record cannot be written, so nothing is done",

@@ -4,3 +4,4 @@ pub(crate) mod admin;
 pub(crate) mod guard;
 pub(crate) mod listen;
 pub(crate) mod tcp;
+mod time;

@@ -6,6 +6,7 @@ use axum::extract::DefaultBodyLimit;
 
 use super::guard::{Door, Names};
 use super::tcp::{missing, no_method};
+use super::time::Times;
 use crate::api;
 use crate::rooms::Rooms;
 
@@ -31,5 +32,5 @@ pub(crate) fn door(rooms: Arc<Rooms>) -> Door {
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(rooms);
-    Door { names, router }
+    Door { names, router, times: Times::default() }
 }

@@ -4,14 +4,17 @@
 //! name of its own choosing (DNS rebinding). So the host name must be ours, and an `Origin`, where there is one, too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use chancery_model::problem::{BAD_ORIGIN, Problem, TOO_LARGE};
+use axum::{BoxError, Router};
+use bytes::Bytes;
+use chancery_model::problem::{BAD_ORIGIN, Problem, TOO_LARGE, TOO_SLOW};
 use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Request};
 use tower::ServiceExt;
 
+use super::time::{Times, timed};
 use crate::failure::Failure;
 use crate::headers::single;
 
@@ -33,17 +36,17 @@ impl Names {
         Self { hosts, origins }
     }
 
-    fn check(&self, request: &Request) -> Result<(), Problem> {
-        let length: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let length: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if length > HEADER_BYTES {
             let why = format!("{length} bytes of headers, over the limit of {HEADER_BYTES}");
             return Err(Problem { status: 431, ..Problem::new(TOO_LARGE, why) });
         }
-        let host = single(request.headers(), &header::HOST)?.unwrap_or_default();
+        let host = single(headers, &header::HOST)?.unwrap_or_default();
         if !self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) {
             return Err(Problem::new(BAD_ORIGIN, format!("Host is `{}`, none of this server's names", short(host))));
         }
-        match single(request.headers(), &header::ORIGIN)? {
+        match single(headers, &header::ORIGIN)? {
             Some(origin) if !self.origins.iter().any(|ours| ours.eq_ignore_ascii_case(origin)) => {
                 Err(Problem::new(BAD_ORIGIN, format!("Origin is `{}`, not this server's own", short(origin))))
             }
@@ -61,15 +64,24 @@ fn short(text: &str) -> String {
 pub(crate) struct Door {
     pub(crate) names: Names,
     pub(crate) router: Router,
+    pub(crate) times: Times,
 }
 
 impl Door {
-    /// Refuses foreign names, and puts the security headers on every answer.
-    pub(crate) async fn answer(&self, request: Request) -> Response {
-        let mut response = match self.names.check(&request) {
+    /// Refuses foreign names and bodies that do not come, and puts the security headers on every answer.
+    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (request, late) = timed(request, self.times.body);
+        let mut response = match self.names.check(request.headers()) {
             Ok(()) => self.router.clone().oneshot(request).await.into_response(),
             Err(problem) => Failure::from(problem).into_response(),
         };
+        if late.is_some_and(|late| late.happened()) {
+            response = too_slow(self.times.body);
+        }
         let policy = response.extensions().get::<ContentPolicy>().map_or(NO_CONTENT, |policy| policy.0);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
@@ -79,6 +91,14 @@ impl Door {
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         response
     }
+}
+
+/// What the reader of the body made of its end is not the reason: this is.
+fn too_slow(limit: Duration) -> Response {
+    let problem = Problem::new(TOO_SLOW, format!("its body was not complete after {} s", limit.as_secs()));
+    let mut response = Failure::from(problem).into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Put into the extensions of an answer that is a page: what it may load. Answers without it may load nothing.

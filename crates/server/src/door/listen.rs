@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use chancery_model::problem::{INTERNAL, Problem};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,13 +18,13 @@ use tokio_util::task::TaskTracker;
 
 use super::admin::Peer;
 use super::guard::Door;
+use super::time::Patient;
+use crate::failure::Failure;
 
 /// Bytes of request line and headers together.
 const HEADER_BYTES: usize = 32 * 1024;
 /// Number of headers.
 const HEADERS: usize = 100;
-/// Until the headers are complete.
-const HEADER_TIME: Duration = Duration::from_secs(5);
 /// Connections at one time, each door.
 const CONNECTIONS: usize = 1024;
 /// After an accept that failed, for instance because there are no descriptors left.
@@ -50,7 +51,8 @@ pub(crate) async fn tcp(listener: TcpListener, door: Door, closing: Closing) {
         };
         // Answers are small: waiting to fill a segment would only add latency.
         let _ = stream.set_nodelay(true);
-        let one = connection(stream, door.clone(), None, closing.cancel.clone());
+        let stream = Patient::new(stream, door.times.answer);
+        let one = connection(stream, door.clone(), None, closing.clone());
         closing.tasks.spawn(async move {
             one.await;
             drop(permit);
@@ -71,7 +73,7 @@ pub(crate) async fn unix(listener: UnixListener, door: Door, closing: Closing) {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let one = connection(stream, door.clone(), Some(peer), closing.cancel.clone());
+        let one = connection(stream, door.clone(), Some(peer), closing.clone());
         closing.tasks.spawn(async move {
             one.await;
             drop(permit);
@@ -86,25 +88,32 @@ async fn turn(room: &Arc<tokio::sync::Semaphore>, closing: &Closing) -> Option<t
     }
 }
 
-async fn connection<S>(stream: S, door: Door, peer: Option<Peer>, cancel: CancellationToken)
+async fn connection<S>(stream: S, door: Door, peer: Option<Peer>, closing: Closing)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (times, tasks) = (door.times, closing.tasks);
     let door = Arc::new(door);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        if let Some(peer) = peer {
+        let seen_through = peer.map(|peer| {
             request.extensions_mut().insert(peer);
-        }
+            tasks.clone()
+        });
         let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(door.answer(request.map(Body::new)).await) }
+        async move {
+            Ok::<_, Infallible>(match seen_through {
+                Some(tasks) => see_through(&tasks, async move { door.answer(request).await }).await,
+                None => door.answer(request).await,
+            })
+        }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES).max_headers(HEADERS);
+    http.timer(TokioTimer::new()).header_read_timeout(times.headers).max_buf_size(HEADER_BYTES).max_headers(HEADERS);
     let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = cancel.cancelled() => {
+        () = closing.cancel.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -113,3 +122,13 @@ where
         tracing::debug!(%error, "a connection ended early");
     }
 }
+
+/// Answers in a task of its own. What an administrator began is done to its end, also when they leave in the middle:
+/// a change that is committed must not be left without what follows from it.
+async fn see_through(tasks: &TaskTracker, answer: impl Future<Output = Response> + Send + 'static) -> Response {
+    let answered = tasks.spawn(answer).await;
+    answered.unwrap_or_else(|e| Failure::from(Problem::new(INTERNAL, e.to_string())).into_response())
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use axum::routing::{any, get, post};
 use chancery_model::problem::{NO_ENDPOINT, NO_METHOD, Problem};
 
 use super::guard::{Door, Names};
+use super::time::Times;
 use crate::failure::Failure;
 use crate::oauth::{enrol, jwks, metadata, token};
 use crate::rooms::Rooms;
@@ -39,7 +40,7 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(rooms);
-    Door { names, router }
+    Door { names, router, times: Times::default() }
 }
 
 /// The data path: see `chancery_gateway::act`.

@@ -17,6 +17,9 @@ pub enum RecordError {
         "the log is not what was signed: {0}; nothing is signed any more: export it and compare it with an older copy"
     )]
     Inconsistent(String),
+    /// The sequencer broke off, or the process is about to end.
+    #[error("the log was not signed: {0}")]
+    Interrupted(String),
     /// There is no such entry.
     #[error("there is no entry {}", DecisionId(*.0))]
     NoSuchEntry(Position),

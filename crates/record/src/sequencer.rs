@@ -23,6 +23,13 @@ impl Recorder {
     /// # Errors
     /// [`RecordError::Inconsistent`] if what is stored is not what was signed: nothing was signed then.
     pub async fn sequence_once(&self) -> Result<u64, RecordError> {
+        let this = self.clone();
+        // In a task of its own, which goes on when whoever asked has left: a publication that is on its way to the
+        // store must be known here, or the next one would publish the same entries again.
+        tokio::spawn(async move { this.sequence().await }).await.map_err(|e| RecordError::Interrupted(e.to_string()))?
+    }
+
+    async fn sequence(&self) -> Result<u64, RecordError> {
         let mut held = self.inner.tree.lock().await;
         let restarted = held.is_none();
         let mut tree = match held.take() {

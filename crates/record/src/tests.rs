@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::task::Poll;
 
 use chancery_model::{ActResult, Body, Clock, Draft, Kind, Outcome, Position, Random, Timestamp, What, Who};
 use chancery_store::{Config, Store, log};
@@ -287,5 +288,27 @@ async fn a_follower_sees_what_comes_after_it_and_nothing_else() {
     for expected in wrote {
         let found = tokio::time::timeout(std::time::Duration::from_secs(5), follow.next()).await.unwrap().unwrap();
         assert_eq!(found.position, expected);
+    }
+}
+
+/// Asks `future` so many times whether it is done, and then leaves it.
+async fn leave<F: Future>(future: F, mut polls: u32) {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| {
+        polls -= 1;
+        if future.as_mut().poll(context).is_ready() || polls == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leaves_a_step_in_the_middle_breaks_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let recorder = open(&directory).await;
+    for polls in 1..=40 {
+        act(&recorder, "left").await;
+        recorder.flush().await;
+        leave(recorder.checkpoint_now(), polls).await;
+        assert_eq!(recorder.sequence_once().await.unwrap(), u64::from(polls) * 2, "left after {polls}");
     }
 }

@@ -103,6 +103,14 @@ impl Policies {
 
     /// Returns once every change of a tool that was committed before is built in, or cannot be.
     pub(crate) async fn settle(&self) {
+        let this = self.clone();
+        // In a task of its own, which goes on when whoever waits has left: what is recorded must come into force.
+        if let Err(error) = tokio::spawn(async move { this.settled().await }).await {
+            tracing::error!(%error, "the policy set could not be rebuilt");
+        }
+    }
+
+    async fn settled(&self) {
         let _one = self.inner.building.lock().await;
         if self.inner.built.load(Ordering::Acquire) < self.inner.seen.load(Ordering::Acquire)
             && let Err(failure) = self.build("chancery").await

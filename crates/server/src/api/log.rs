@@ -214,7 +214,9 @@ impl From<RecordError> for Failure {
             RecordError::NoSuchEntry(_) => Problem::new(NO_DECISION, error.to_string()).into(),
             RecordError::NoSuchBody { .. } => Problem::new(NO_BODY, error.to_string()).into(),
             RecordError::Inconsistent(_) => Problem::new(VERIFY_FAILED, error.to_string()).into(),
-            RecordError::NotAnIntent => Problem::new(STORE_FAILED, error.to_string()).into(),
+            RecordError::NotAnIntent | RecordError::Interrupted(_) => {
+                Problem::new(STORE_FAILED, error.to_string()).into()
+            }
             _ => Problem::new(READ_FAILED, error.to_string()).into(),
         }
     }

@@ -4,6 +4,7 @@
 //! `tests/*.json` in the shape of Cedar's `run-tests`. Everything else is left alone.
 
 use std::collections::BTreeMap;
+use std::fs::FileType;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,13 +17,17 @@ mod run;
 
 pub use run::{Ran, test};
 
+/// How the names of files end that decide something, or test it.
+const ENDINGS: [&str; 3] = ["cedar", "cedarschema", "json"];
+
 /// The files of a policy directory: path within it (with `/`) -> content. Kept with decisions, so that a later
 /// explanation reads the policies as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files(pub BTreeMap<String, String>);
 
 impl Files {
-    /// Reads a directory and its subdirectories. Symbolic links are not followed out of it.
+    /// Reads a directory and its subdirectories. Symbolic links are not followed. Whatever looks as if it were a part
+    /// of the set and cannot be read as one is an error: a rule must not be left out without a word.
     pub fn read(directory: &Path) -> io::Result<Self> {
         let mut files = BTreeMap::new();
         read_into(directory, directory, &mut files)?;
@@ -71,19 +76,53 @@ fn read_into(root: &Path, directory: &Path, files: &mut BTreeMap<String, String>
     let mut entries = std::fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
-        let (path, kind) = (entry.path(), entry.file_type()?);
+        let path = entry.path();
+        let shown = path.strip_prefix(root).unwrap_or(&path);
+        let told = |e: io::Error| io::Error::new(e.kind(), format!("`{}`: {e}", shown.display()));
+        let kind = entry.file_type().map_err(told)?;
         if kind.is_dir() {
             read_into(root, &path, files)?;
-        } else if kind.is_file() && is_ours(&path) {
-            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-            files.insert(name, std::fs::read_to_string(&path)?);
+        } else if kind.is_symlink() && leads_to_directory(&path).map_err(told)? {
+            return Err(told(refused("is a symbolic link to a directory: links are not followed, put the files here")));
+        } else if is_ours(&path) {
+            let name = named(shown, kind).map_err(told)?;
+            files.insert(name, std::fs::read_to_string(&path).map_err(told)?);
         }
     }
     Ok(())
 }
 
+fn leads_to_directory(link: &Path) -> io::Result<bool> {
+    match std::fs::metadata(link) {
+        Ok(target) => Ok(target.is_dir()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// The name of a file of ours, if it can be one.
+fn named(shown: &Path, kind: FileType) -> io::Result<String> {
+    if kind.is_symlink() {
+        return Err(refused("is a symbolic link: links are not followed, put the file itself here"));
+    }
+    if !kind.is_file() {
+        return Err(refused("is not a file"));
+    }
+    let exact = shown.extension().is_some_and(|end| ENDINGS.iter().any(|ours| end == *ours));
+    match shown.to_str() {
+        Some(name) if exact => Ok(name.replace('\\', "/")),
+        Some(_) => Err(refused("has an ending that is ours but for capital letters: write it small")),
+        None => Err(refused("has a name that is not UTF-8")),
+    }
+}
+
+fn refused(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
+}
+
+/// Does it look like a file of ours, in small letters or others?
 fn is_ours(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "cedar" || end == "cedarschema" || end == "json")
+    path.extension().is_some_and(|end| ENDINGS.iter().any(|ours| end.eq_ignore_ascii_case(ours)))
 }
 
 /// Checks a directory as loading it would. Where the tools of a running server are not at hand, policies about

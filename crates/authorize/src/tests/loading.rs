@@ -214,3 +214,47 @@ fn a_wrong_policy_test_fails_with_what_it_got() {
         "{failure}"
     );
 }
+
+/// A new directory with one plain policy in it.
+fn directory(test: &str) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("chancery-files-{test}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    std::fs::write(path.join("base.cedar"), "// nothing").unwrap();
+    path
+}
+
+#[test]
+fn what_looks_like_a_part_and_cannot_be_read_is_refused_by_name() {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+    type Make = fn(&std::path::Path);
+    let made: [(&str, Make); 8] = [
+        ("forbid-all.cedar", |p| symlink(p.join("base.cedar"), p.join("forbid-all.cedar")).unwrap()),
+        ("gone.cedar", |p| symlink("/nowhere/gone.cedar", p.join("gone.cedar")).unwrap()),
+        ("entities.json", |p| symlink(p.join("base.cedar"), p.join("entities.json")).unwrap()),
+        ("own.cedarschema", |p| symlink(p.join("base.cedar"), p.join("own.cedarschema")).unwrap()),
+        ("more", |p| symlink(p, p.join("more")).unwrap()),
+        ("FORBID.CEDAR", |p| std::fs::write(p.join("FORBID.CEDAR"), "").unwrap()),
+        (".cedar", |p| std::fs::write(p.join(std::ffi::OsStr::from_bytes(b"\xff.cedar")), "").unwrap()),
+        ("pipe.cedar", |p| drop(std::os::unix::net::UnixListener::bind(p.join("pipe.cedar")).unwrap())),
+    ];
+    for (n, (name, make)) in made.into_iter().enumerate() {
+        let path = directory(&format!("strange-{n}"));
+        assert_eq!(crate::Files::read(&path).unwrap().policies().count(), 1);
+        make(&path);
+        let refused = crate::Files::read(&path).expect_err(name).to_string();
+        assert!(refused.contains(name), "{refused}");
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}
+
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    let path = directory("others");
+    std::os::unix::fs::symlink("/nowhere", path.join("README")).unwrap();
+    std::os::unix::fs::symlink(path.join("base.cedar"), path.join("notes.txt")).unwrap();
+    std::fs::write(path.join("base.cedar.orig"), "permit").unwrap();
+    assert_eq!(crate::Files::read(&path).unwrap().0.len(), 1);
+    std::fs::remove_dir_all(path).unwrap();
+}

@@ -25,6 +25,8 @@ const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest body, in bytes.
 const LONGEST: usize = 1 << 20;
+/// The longest type, id or action, in bytes: they stand in the entry itself.
+const LONGEST_NAME: usize = 4 << 10;
 
 /// The answer to one question (section 6.2).
 #[derive(Serialize)]
@@ -117,6 +119,22 @@ fn unauthorized(refused: &Refused) -> Response {
 
 fn bad(why: &str) -> Failure {
     Problem::new(BAD_EVALUATION, why).into()
+}
+
+/// Names that fit in an entry.
+fn named(question: &Question<'_>) -> Answer<()> {
+    let Question { subject, action, resource, .. } = question;
+    let names = [
+        ("subject.type", &subject.kind),
+        ("subject.id", &subject.id),
+        ("action.name", &action.name),
+        ("resource.type", &resource.kind),
+        ("resource.id", &resource.id),
+    ];
+    match names.iter().find(|(_, name)| name.len() > LONGEST_NAME) {
+        Some((what, name)) => Err(bad(&format!("`{what}` has {} bytes, over the limit of {LONGEST_NAME}", name.len()))),
+        None => Ok(()),
+    }
 }
 
 /// Records an answer, and only then gives it away.

@@ -104,6 +104,37 @@ async fn requests_that_lack_something_are_400() {
 }
 
 #[tokio::test]
+async fn defaults_are_counted_as_often_as_they_are_taken() {
+    let (app, enforcer) = scenario().await;
+    let mut asked = question();
+    enforcer.ask("evaluation", &asked).await.ok();
+    let before = app.log().await.len();
+    asked["context"] = json!({"note": "x".repeat(900_000)});
+    asked["evaluations"] = vec![json!({}); 10].into();
+    assert_eq!(enforcer.ask("evaluations", &asked).await.problem(413), "C4008");
+    assert_eq!(app.log().await.len(), before, "nothing was kept of it");
+    asked["evaluations"] = vec![json!({"context": {}}); 1_000].into();
+    let answer = enforcer.ask("evaluations", &asked).await.ok();
+    assert_eq!(answer["evaluations"].as_array().map(Vec::len), Some(1_000));
+    asked["evaluations"] = vec![json!({}); 9].into();
+    assert_eq!(enforcer.ask("evaluations", &asked).await.ok()["evaluations"].as_array().map(Vec::len), Some(9));
+}
+
+#[tokio::test]
+async fn names_have_a_limit() {
+    let (_app, enforcer) = scenario().await;
+    for pointer in ["/subject/type", "/subject/id", "/action/name", "/resource/type", "/resource/id"] {
+        let mut asked = question();
+        *asked.pointer_mut(pointer).unwrap() = "x".repeat(4 * 1024 + 1).into();
+        for endpoint in ["evaluation", "evaluations"] {
+            assert_eq!(enforcer.ask(endpoint, &asked).await.problem(400), "C2007", "{pointer}");
+        }
+        *asked.pointer_mut(pointer).unwrap() = "x".repeat(4 * 1024).into();
+        assert_eq!(enforcer.ask("evaluation", &asked).await.ok()["decision"], false, "{pointer}");
+    }
+}
+
+#[tokio::test]
 async fn unknown_members_are_ignored_and_the_request_id_comes_back() {
     let (_app, enforcer) = scenario().await;
     let mut asked = question();

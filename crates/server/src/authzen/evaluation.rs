@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use chancery_authorize::Evaluation;
 use http::HeaderMap;
 
-use super::{admitted, echoing, json, record};
+use super::{admitted, echoing, json, named, record};
 use crate::rooms::Rooms;
 
 /// One question, one answer, one entry.
@@ -19,6 +19,7 @@ pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, 
 
 async fn answer(rooms: &Rooms, headers: &HeaderMap, body: Body) -> Result<Response, Response> {
     let (caller, question) = admitted::<Evaluation>(rooms, &rooms.access.evaluation, headers, body).await?;
+    named(&question.question()).map_err(IntoResponse::into_response)?;
     let verdict = rooms.engine.evaluate(&question, rooms.clock.now());
     let decided = record(rooms, &caller, question.question(), verdict).await;
     Ok(json(&decided.map_err(IntoResponse::into_response)?))

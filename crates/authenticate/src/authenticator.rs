@@ -64,10 +64,10 @@ impl Authenticator {
         let directory = Arc::new(Directory::default());
         let observed = directory.clone();
         store.observe(Box::new(move |changed| observed.observe(changed)));
-        let agents = chancery_store::agents::all(&store).await?;
+        chancery_store::agents::each(&store, |agent| directory.load_agent(agent)).await?;
         let sessions = chancery_store::sessions::open(&store, clock.now()).await?;
         let last_use = sessions.iter().map(|session| session.used_at).max();
-        directory.load(agents, sessions);
+        sessions.into_iter().for_each(|session| directory.load_session(session));
         let keys = TokenKeys::load(&store, &vault, &*clock).await?;
         Ok(Arc::new(Self {
             dpop: Dpop::new(config.dpop.clone(), clock.clone(), &*random),

@@ -66,14 +66,14 @@ impl Directory {
         }
     }
 
-    /// Takes what was stored before anything was observed. Does not overwrite what was observed since.
-    pub(crate) fn load(&self, agents: Vec<Agent>, sessions: Vec<Session>) {
-        for agent in agents {
-            self.put_agent(Arc::new(agent), false);
-        }
-        for session in sessions {
-            self.put_session(Arc::new(session), false);
-        }
+    /// Takes an agent that was stored before anything was observed. Does not overwrite what was observed since.
+    pub(crate) fn load_agent(&self, agent: Agent) {
+        self.put_agent(Arc::new(agent), false);
+    }
+
+    /// Takes a session that was stored before anything was observed, after its agent.
+    pub(crate) fn load_session(&self, session: Session) {
+        self.put_session(Arc::new(session), false);
     }
 
     /// By id, or by name.

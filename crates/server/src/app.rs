@@ -315,13 +315,8 @@ fn open_engine(store: &Store) -> Result<Arc<Engine>, Problem> {
 /// force makes the entities of all agents anew.
 async fn fill(engine: Arc<Engine>, store: Store) -> Result<(), Problem> {
     let failed = |e: chancery_store::StoreError| Problem::new(STORE_FAILED, e.to_string());
-    for agent in agents::all(&store).await.map_err(failed)? {
-        engine.agent_changed(&agent);
-    }
-    for grant in grants::all(&store).await.map_err(failed)? {
-        follow_grant(&engine, &grant);
-    }
-    Ok(())
+    agents::each(&store, |agent| engine.agent_changed(&agent)).await.map_err(failed)?;
+    grants::each(&store, |grant| follow_grant(&engine, &grant)).await.map_err(failed)
 }
 
 fn follow(engine: &Engine, changed: &Changed) {

@@ -73,6 +73,11 @@ pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<Agent>, StoreError> 
     from.into().all(sqlx::query("SELECT * FROM agents ORDER BY name"), read).await
 }
 
+/// All of them, one by one.
+pub async fn each(from: impl Into<Reader<'_>>, take: impl FnMut(Agent)) -> Result<(), StoreError> {
+    from.into().each(sqlx::query("SELECT * FROM agents ORDER BY name"), read, take).await
+}
+
 fn read(row: &SqliteRow) -> Result<Agent, StoreError> {
     Ok(Agent {
         id: row.id("id")?,

@@ -53,6 +53,11 @@ pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<Grant>, StoreError> 
     from.into().all(sqlx::query("SELECT * FROM grants ORDER BY id"), read).await
 }
 
+/// All of them, one by one.
+pub async fn each(from: impl Into<Reader<'_>>, take: impl FnMut(Grant)) -> Result<(), StoreError> {
+    from.into().each(sqlx::query("SELECT * FROM grants ORDER BY id"), read, take).await
+}
+
 /// Those that are not revoked and not expired at `now`.
 pub async fn in_force(from: impl Into<Reader<'_>>, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
     let sql = sqlx::query(

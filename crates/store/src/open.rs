@@ -28,12 +28,15 @@ const WRITER: u32 = 0;
 /// Pages of the write-ahead log before they are folded into the database: 32 MiB, so that the folding (two syncs)
 /// is rare beside the commits, and the file stays small.
 const WAL_PAGES: &str = "8192";
+/// The same in bytes.
+const WAL_FILL: &str = "INSERT INTO filler VALUES (zeroblob(33554432))";
 
 pub(crate) async fn open(config: &Config, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Store, StoreError> {
     let (lock, database) = disk::prepare(&config.path)?;
     let mut connection = connect(config, &database).await?;
     require_durable(config, &mut connection).await?;
     MIGRATIONS.run(&mut connection).await.map_err(|e| cannot(config, &e))?;
+    grow_wal(&mut connection).await?;
     let mut tx = Tx::new(connection);
     let tail = tail::examine(&mut tx, WRITER, clock.now()).await?;
     let readers = read_only(&database);
@@ -49,6 +52,16 @@ pub(crate) async fn open(config: &Config, clock: Arc<dyn Clock>, random: Arc<dyn
         done.send_replace(true);
     });
     Ok(Store::new(jobs, readers, shared, random, WRITER, finished))
+}
+
+/// Gives the write-ahead log its whole size before the first commit: a sync of bytes inside a file is one write and
+/// one flush of the disk, while a file that grows takes the file system's journal along each time. What is rolled
+/// back has been spilled into the file by then, and is overwritten by the commits.
+async fn grow_wal(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    for step in ["BEGIN", "CREATE TABLE filler (bytes BLOB)", WAL_FILL, "ROLLBACK"] {
+        sqlx::query(step).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 fn options(database: &Path) -> SqliteConnectOptions {

@@ -1,7 +1,7 @@
 //! The hands of a change, and the eyes of everybody.
 
 use chancery_model::Changed;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Connection, Sqlite};
@@ -112,12 +112,26 @@ impl Reader<'_> {
         sql: Sql<'_>,
         read: fn(&SqliteRow) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        // Row by row: a row as the driver has it takes several times what is made of it.
-        let rows = match self {
+        let mut found = Vec::new();
+        self.each(sql, read, |one| found.push(one)).await?;
+        Ok(found)
+    }
+
+    /// One by one: a row as the driver has it takes several times what is made of it.
+    pub(crate) async fn each<T>(
+        self,
+        sql: Sql<'_>,
+        read: fn(&SqliteRow) -> Result<T, StoreError>,
+        mut take: impl FnMut(T),
+    ) -> Result<(), StoreError> {
+        let mut rows = match self {
             Self::Store(store) => sql.fetch(store.readers()),
             Self::Tx(tx) => sql.fetch(&mut tx.connection),
         };
-        rows.map(|row| read(&row?)).try_collect().await
+        while let Some(row) = rows.try_next().await? {
+            take(read(&row)?);
+        }
+        Ok(())
     }
 
     pub(crate) async fn one<T>(

@@ -66,7 +66,12 @@ impl Desk {
 
     /// Runs `chancery` with these words, and with this text on its standard input.
     async fn run_with(&self, words: &[&str], input: &str) -> Done {
-        let mut child = self.command(words).spawn().expect("the program starts");
+        self.run_at(self.app.url(), words, input).await
+    }
+
+    /// The same against another address of the server.
+    async fn run_at(&self, url: &str, words: &[&str], input: &str) -> Done {
+        let mut child = self.command(words).env("CHANCERY_URL", url).spawn().expect("the program starts");
         let mut stdin = child.stdin.take().expect("its standard input");
         stdin.write_all(input.as_bytes()).await.expect("it reads");
         drop(stdin);

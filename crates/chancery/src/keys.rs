@@ -53,8 +53,9 @@ impl KeyRing {
     }
 
     /// Writes a key where [`KeyRing::confirm`] will find it: it must not be lost once the server knows it.
+    /// The name is the key's own, so that a later attempt leaves it alone.
     fn prepare(&self, agent: &str, key: &AgentKey) -> Done<PathBuf> {
-        let path = self.path(agent)?.with_extension("new");
+        let path = self.path(agent)?.with_extension(format!("{}.new", key.thumbprint()));
         let text = key.to_text().map_err(|e| Failure::file(&path, e))?;
         let write = || -> std::io::Result<()> {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
@@ -88,11 +89,12 @@ pub async fn enrol(context: &Context, name: &str, code: &Secret) -> Done<Value> 
     let sent = send(&url, request, body).await;
     let enrolled = match sent {
         Ok(enrolled) => enrolled,
-        Err(failure) => {
-            // The server does not know this key: it is worth nothing.
+        Err(failure) if (400..500).contains(&failure.problem().status) => {
+            // The server refused this key: it is worth nothing.
             let _ = fs::remove_file(&prepared);
             return Err(failure);
         }
+        Err(failure) => return Err(unconfirmed(failure, name, &prepared, &ring.path(name)?, &key.thumbprint())),
     };
     let named = enrolled["name"].as_str().unwrap_or(name);
     ring.confirm(named, &prepared)?;
@@ -102,6 +104,16 @@ pub async fn enrol(context: &Context, name: &str, code: &Secret) -> Done<Value> 
             .note(&format!("the code was made for `{named}`, not for `{name}`: the key is kept as {named}.key"));
     }
     Ok(enrolled)
+}
+
+/// Without an answer, or with one that is not understood, the server may know the key or not.
+fn unconfirmed(failure: Failure, name: &str, prepared: &Path, path: &Path, thumbprint: &str) -> Failure {
+    failure.next(format!(
+        "whether the key was enrolled is not known, so it is kept: if `chancery agent get {name} -o json` shows the key \
+         {thumbprint}, run `mv {} {}`; if not, enrol with a new code",
+        prepared.display(),
+        path.display()
+    ))
 }
 
 /// The server's own name for itself, which proofs and assertions are made out to.

@@ -2,9 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use chancery_testkit::{HttpUpstream, TestApp};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::{Desk, read};
+use super::{Desk, on_real_time, read};
 
 #[tokio::test]
 async fn agents_and_their_keys() {
@@ -193,4 +196,44 @@ async fn a_server_starts_serves_and_stops_in_order() {
     let ended = tokio::time::timeout(super::PATIENCE, child.wait()).await.expect("it stops").unwrap();
     assert_eq!(ended.code(), Some(0));
     assert!(!place.join("data/admin.sock").exists(), "the socket is left behind");
+}
+
+/// Hands everything on, but for the answer to an enrolment: that is lost on the way.
+async fn lossy(listener: TcpListener, server: std::net::SocketAddr) {
+    while let Ok((mut client, _)) = listener.accept().await {
+        let mut behind = TcpStream::connect(server).await.unwrap();
+        let mut request = vec![0; 64 * 1024];
+        let length = client.read(&mut request).await.unwrap();
+        behind.write_all(&request[..length]).await.unwrap();
+        if request.starts_with(b"POST /oauth/enrol") {
+            assert_ne!(behind.read(&mut request).await.unwrap(), 0, "the server answers");
+            continue;
+        }
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut behind).await });
+    }
+}
+
+#[tokio::test]
+async fn a_key_whose_enrolment_got_no_answer_is_kept() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let between = listener.local_addr().unwrap().to_string();
+    let upstream = HttpUpstream::start().await;
+    let app = on_real_time(TestApp::builder()).config(|config| config.hosts.push(between.clone())).start().await;
+    let desk = Desk { app, upstream };
+    tokio::spawn(lossy(listener, desk.app.app().address()));
+    let code = desk.app.register("bot", "agent").await;
+    let lost = desk.run_at(&format!("http://{between}"), &["agent", "enrol", "bot"], &code).await;
+    let kept = || -> Vec<String> {
+        let files = std::fs::read_dir(desk.keys()).unwrap();
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let thumbprint = desk.json("agent get bot").await["key_thumbprint"].as_str().unwrap().to_owned();
+    assert_eq!(kept(), [format!("bot.{thumbprint}.new")]);
+    assert!(lost.exit != 0 && lost.err.contains(&thumbprint) && lost.err.contains("mv "), "{}", lost.err);
+    let again = desk.run_at(&format!("http://{between}"), &["agent", "enrol", "bot"], "A-WRONG-CODE").await;
+    assert!(again.exit != 0 && kept().iter().any(|name| name.contains(&thumbprint)), "{}", again.err);
+    // A refusal that arrives is certain: that key is thrown away.
+    assert_eq!(desk.run_with(&["agent", "enrol", "bot"], &code).await.exit, 1);
+    assert_eq!(kept().iter().filter(|name| name.contains(&thumbprint)).count(), 1);
+    assert!(kept().len() <= 2, "{:?}", kept());
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use chancery_model::{Random, Secret};
+use chancery_store::{Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::jose::{decode_array, encode};
@@ -40,6 +41,18 @@ pub enum VaultError {
         /// What is wrong and what to do.
         why: &'static str,
     },
+    /// What is stored was sealed with a key file that is not there.
+    #[error(
+        "the key file `{path}` is missing, and the database holds what was sealed with it: restore that file from its \
+         backup; with another key nothing of it would open"
+    )]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// A sealed value needs a key version that the key file does not have.
     #[error("sealed under key version {0}, which the key file does not have: restore the key file it was sealed with")]
     Version(u32),
@@ -70,6 +83,14 @@ pub struct Vault {
 }
 
 impl Vault {
+    /// Opens the vault that `store` is sealed with. A new key is made only for a store in which nothing is sealed yet.
+    pub async fn of(store: &Store, file: &Path, data: &Path, random: Arc<dyn Random>) -> Result<Self, VaultError> {
+        if !file.exists() && chancery_store::keys::any_sealed(store).await? {
+            return Err(VaultError::Missing { path: file.to_owned() });
+        }
+        Self::open(file, data, random)
+    }
+
     /// Opens the vault whose key is in this file, which is made (0400) if it is not there yet.
     /// Refused: a key file inside `data`, or one that others can read.
     pub fn open(file: &Path, data: &Path, random: Arc<dyn Random>) -> Result<Self, VaultError> {
@@ -150,15 +171,26 @@ fn parse(text: &str) -> Option<BTreeMap<u32, LessSafeKey>> {
     if keys.is_empty() { None } else { Some(keys) }
 }
 
+/// Makes the key file, whole or not at all. It is on the disk, and so is its name, before anything is sealed with it.
 fn create(file: &Path, random: &dyn Random) -> Result<(), VaultError> {
-    if let Some(folder) = file.parent().filter(|p| !p.as_os_str().is_empty()) {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io(file, "made"))?;
-    }
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io(file, "made"))?;
     let key = Zeroizing::new(random.bytes::<32>());
     let line = Zeroizing::new(format!("1 {}\n", encode(&*key)));
-    let mut out =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(file).map_err(io(file, "made"))?;
-    out.write_all(line.as_bytes()).and_then(|()| out.sync_all()).map_err(io(file, "written"))
+    let beside = file.with_extension("new");
+    // Of a start that was cut off: nothing was sealed with it.
+    let _ = fs::remove_file(&beside);
+    let write = || {
+        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&beside)?;
+        out.write_all(line.as_bytes())?;
+        out.sync_all()?;
+        // Unlike a renaming, a link takes no other file's place.
+        fs::hard_link(&beside, file)?;
+        fs::remove_file(&beside)?;
+        let above = folder.canonicalize()?;
+        above.ancestors().take(2).try_for_each(|folder| fs::File::open(folder)?.sync_all())
+    };
+    write().map_err(io(file, "written"))
 }
 
 fn refuse_unsafe(file: &Path, data: &Path) -> Result<(), VaultError> {

@@ -200,8 +200,8 @@ async fn open_rooms(
     random: Arc<dyn Random>,
 ) -> Result<Rooms, Problem> {
     let url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-    let vault = Vault::open(&config.kek, &config.data, Arc::clone(&random))
-        .map_err(|e| Problem::new(UNSAFE_CONFIG, e.to_string()))?;
+    let vault = Vault::of(&store, &config.kek, &config.data, Arc::clone(&random)).await;
+    let vault = vault.map_err(|e| Problem::new(UNSAFE_CONFIG, e.to_string()))?;
     let recorder = open_record(&config, &store, &vault, &clock, &random).await?;
     let engine = open_engine(&store)?;
     let servers = config.servers.keys().cloned().collect();

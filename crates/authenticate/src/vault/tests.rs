@@ -51,6 +51,27 @@ fn the_key_is_made_once_and_only_its_owner_reads_it() {
     assert!(matches!(other.unseal(SECRETS, &sealed), Err(VaultError::Sealed { .. })), "another key opens nothing");
 }
 
+#[tokio::test]
+async fn a_lost_key_is_not_replaced_once_something_is_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, data) = (dir.path().join("keys/kek"), dir.path().join("data"));
+    let settings = chancery_store::Config { path: data.clone() };
+    let (clock, random) = (crate::testing::MockClock::at(1_795_000_000), Counting::from(1));
+    let store = Store::open(&settings, clock.clone(), random.clone()).await.unwrap();
+    let open = async || Vault::of(&store, &file, &data, random.clone()).await;
+    open().await.unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::write(file.with_extension("new"), "half of a li").unwrap();
+    let vault = open().await.expect("nothing was sealed with it");
+    assert!(!file.with_extension("new").exists());
+    crate::LogKey::load(&store, &vault, &*clock, &*random).await.unwrap();
+    open().await.unwrap();
+    fs::remove_file(&file).unwrap();
+    let refused = open().await.unwrap_err();
+    assert!(matches!(&refused, VaultError::Missing { path } if *path == file), "{refused}");
+    assert!(!file.exists(), "no other key is made");
+}
+
 #[test]
 fn a_key_that_others_can_read_or_that_lies_with_the_data_is_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -14,6 +14,8 @@ use crate::token::OauthError;
 
 /// The longest `jti` that is taken, in bytes.
 const LONGEST_JTI: usize = 256;
+/// What helps is to ask again, a few seconds after the server's start.
+pub(crate) const BEFORE_START: &str = "`iat` is from before the server's start: make a new assertion";
 
 #[derive(Deserialize)]
 struct Claims<'a> {
@@ -44,10 +46,13 @@ impl Authenticator {
         let now = self.clock.now();
         let jws = Compact::parse(assertion).map_err(|e| refuse(e.to_string()))?;
         let header = jws.header().map_err(|e| refuse(e.to_string()))?;
+        check_header(&header)?;
         let hearsay = jws.hearsay().map_err(|e| refuse(e.to_string()))?;
         let named: Hearsay<'_> = claims(&hearsay).map_err(|e| refuse(e.to_string()))?;
         let (slot, key) = self.key_of(&named.sub).ok_or_else(unknown)?;
-        check_header(&header, &key)?;
+        if header.kid.as_deref().is_some_and(|kid| kid != key.thumbprint_text()) {
+            return Err(unknown());
+        }
         let payload = jws.verify(&header, &key).map_err(|_| unknown())?;
         let claims: Claims<'_> = claims(&payload).map_err(|e| refuse(e.to_string()))?;
         let agent = slot.agent();
@@ -83,7 +88,7 @@ impl Authenticator {
         } else if made + self.config.assertion_lifetime < expires {
             "`exp` is more than 5 minutes after `iat`"
         } else if made <= self.assertions_since {
-            "`iat` is from before the server's start: make a new assertion"
+            BEFORE_START
         } else if claims.jti.is_empty() || claims.jti.len() > LONGEST_JTI {
             "`jti` is empty or longer than 256 bytes"
         } else {
@@ -104,14 +109,12 @@ impl Authenticator {
     }
 }
 
-fn check_header(header: &Header<'_>, key: &PublicKey) -> Result<(), OauthError> {
+/// What is wrong whoever it is from. It is said before anybody is looked up, so that it tells nothing of who exists.
+fn check_header(header: &Header<'_>) -> Result<(), OauthError> {
     header.refuse_jwk().map_err(|e| refuse(e.to_string()))?;
     let typ = header.typ.as_deref().unwrap_or("JWT");
     if !typ.eq_ignore_ascii_case("JWT") && typ != "client-authentication+jwt" {
         return Err(refuse("its `typ` is not that of a client assertion"));
-    }
-    if header.kid.as_deref().is_some_and(|kid| kid != key.thumbprint_text()) {
-        return Err(unknown());
     }
     Ok(())
 }

@@ -66,14 +66,14 @@ impl Authenticator {
         store.observe(Box::new(move |changed| observed.observe(changed)));
         chancery_store::agents::each(&store, |agent| directory.load_agent(agent)).await?;
         let sessions = chancery_store::sessions::open(&store, clock.now()).await?;
-        let last_use = sessions.iter().map(|session| session.used_at).max();
+        let last_use = chancery_store::sessions::last_use(&store).await?;
         sessions.into_iter().for_each(|session| directory.load_session(session));
         let keys = TokenKeys::load(&store, &vault, &*clock).await?;
         Ok(Arc::new(Self {
             dpop: Dpop::new(config.dpop.clone(), clock.clone(), &*random),
             verified: Recent::new(config.cached_tokens),
             assertions: Replay::new(Span::seconds(30), ASSERTIONS),
-            // Every token request that succeeded left a durable use of its session.
+            // Every token request that succeeded left a durable use of its session, which may have ended since.
             assertions_since: last_use.map_or(Timestamp(0), |used| used + config.skew),
             keys: ArcSwap::from_pointee(keys),
             config,

@@ -131,9 +131,8 @@ impl Authenticator {
         let write = self.store.write(draft, move |tx| {
             Box::pin(async move {
                 for (id, used_at) in uses {
-                    let stored = chancery_store::sessions::get(&mut *tx, &id).await?;
-                    // One that was ended in between stays ended.
-                    if let Some(session) = stored.filter(|s| s.state == SessionState::Open) {
+                    // One that was ended in between stays ended, but it was used.
+                    if let Some(session) = chancery_store::sessions::get(&mut *tx, &id).await? {
                         let used_at = session.used_at.max(used_at);
                         chancery_store::sessions::update(tx, &Session { used_at, ..session }).await?;
                     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chancery_model::{Random, Secret, Span, Timestamp};
 use serde::Deserialize;
 
+use crate::assertion::BEFORE_START;
 use crate::client::{AgentKey, ProofFor};
 use crate::jose::KeyRefused;
 
@@ -61,6 +62,8 @@ pub enum Next {
     Again,
     /// Get a new token, then ask again.
     Renew,
+    /// Ask again in a second: the server started a moment ago.
+    Later,
 }
 
 /// A token that was not issued.
@@ -159,6 +162,7 @@ impl Wallet {
         let refusal: Refusal = serde_json::from_slice(body).map_err(|_| NotIssued::Unreadable(status))?;
         match refusal.error.as_str() {
             "use_dpop_nonce" if renewed => Ok(Next::Again),
+            "invalid_client" if refusal.error_description == BEFORE_START => Ok(Next::Later),
             // The session is over: the next request opens a new one.
             "invalid_grant" if self.sid.take().is_some() => Ok(Next::Again),
             _ => Err(NotIssued::Refused { error: refusal.error, description: refusal.error_description }),
@@ -266,6 +270,13 @@ mod tests {
         wallet.take(200, None, body, NOW).unwrap();
         assert_eq!(wallet.answered(401, None, Some(r#"DPoP error="invalid_token""#)), Next::Renew);
         assert!(wallet.is_empty(NOW));
+    }
+
+    #[test]
+    fn a_server_that_just_started_is_asked_later() {
+        let body = format!(r#"{{"error":"invalid_client","error_description":"{BEFORE_START}"}}"#);
+        assert_eq!(wallet().take(401, None, body.as_bytes(), NOW).unwrap(), Next::Later);
+        assert!(wallet().take(401, None, br#"{"error":"invalid_client"}"#, NOW).is_err());
     }
 
     #[test]

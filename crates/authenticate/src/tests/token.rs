@@ -161,6 +161,50 @@ async fn an_assertion_is_used_once_at_every_second_of_its_life_and_after_a_resta
 }
 
 #[tokio::test]
+async fn an_assertion_whose_session_ended_is_not_used_again_after_a_restart() {
+    for continued in [false, true] {
+        let world = World::new().await;
+        let mut asked = form(&world.assertion());
+        let first = world.ask(&asked, Some(&world.token_proof())).await.unwrap();
+        let mut sid = first.body.sid;
+        if continued {
+            world.clock.advance(Span::seconds(30));
+            asked = form(&world.assertion());
+            let with_sid = with(&[("sid", &sid)], &asked.iter().find(|(k, _)| k == "client_assertion").unwrap().1);
+            sid = world.ask(&with_sid, Some(&world.token_proof())).await.unwrap().body.sid;
+        }
+        world.auth.end_session(&sid.parse().unwrap(), "ann").await.unwrap();
+        let world = world.restart(Span::seconds(1)).await;
+        assert_eq!(refusal(&world, &asked).await.error, "invalid_client", "continued: {continued}");
+    }
+}
+
+#[tokio::test]
+async fn who_exists_is_not_told_by_any_wrong_header() {
+    let world = World::new().await;
+    world.register("registered-only").await;
+    let thief = AgentKey::generate().unwrap();
+    let kid = world.key.thumbprint();
+    let jwk = thief.jwk();
+    for header in [
+        r#"{"alg":"ES256"}"#.to_owned(),
+        r#"{"alg":"ES256","typ":"at+jwt"}"#.to_owned(),
+        r#"{"alg":"ES256","kid":"another"}"#.to_owned(),
+        r#"{"alg":"EdDSA"}"#.to_owned(),
+        format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#),
+        format!(r#"{{"alg":"ES256","jwk":{jwk}}}"#),
+    ] {
+        let mut told = Vec::new();
+        for name in ["crm", "registered-only", "nobody"] {
+            let claims = claims(&world, "x").replace("crm", name);
+            let refused = refusal(&world, &form(&thief.raw(&header, &claims))).await;
+            told.push((refused.error, refused.description));
+        }
+        assert!(told.windows(2).all(|pair| pair[0] == pair[1]), "{header}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_nonce_the_client_is_told_and_keeps_its_assertion() {
     let world = World::new().await;
     let assertion = world.assertion();

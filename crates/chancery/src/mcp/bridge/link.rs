@@ -1,6 +1,7 @@
 //! The way to the gateway: tokens, proofs, nonces, and asking again where that helps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chancery_authenticate::wallet::{Next, NotIssued, Wallet};
@@ -21,6 +22,9 @@ const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// How often a request is repeated: once for a nonce, once for a token, once for that token's nonce.
 const ATTEMPTS: usize = 4;
+/// How often, and after which pause, a token is asked for of a server that started a moment ago.
+const PATIENCE: usize = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 /// The longest answer of the token endpoint, in bytes.
 const TOKEN_ANSWER: usize = 64 * 1024;
 
@@ -59,16 +63,22 @@ impl Link {
     /// Gets a token if there is none that lasts.
     pub async fn renew(&self) -> Done {
         let mut wallet = self.wallet.lock().await;
-        for _ in 0..ATTEMPTS {
+        let (mut asked, mut waited) = (0, 0);
+        while asked < ATTEMPTS && waited < PATIENCE {
             if !wallet.is_empty(self.clock.now()) {
                 return Ok(());
             }
-            self.ask(&mut wallet).await?;
+            if self.ask(&mut wallet).await? == Next::Later {
+                waited += 1;
+                tokio::time::sleep(PAUSE).await;
+            } else {
+                asked += 1;
+            }
         }
         Err(Failure::new(BAD_CLIENT, "the token endpoint asked for another nonce each time"))
     }
 
-    async fn ask(&self, wallet: &mut Wallet) -> Done {
+    async fn ask(&self, wallet: &mut Wallet) -> Done<Next> {
         let call = wallet.ask(self.clock.now(), &*self.random).map_err(|e| Failure::new(BAD_CLIENT, e))?;
         let mut request = Request::post(self.reached(&call.url))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -82,7 +92,7 @@ impl Link {
         let body = Limited::new(response.into_body(), TOKEN_ANSWER).collect().await;
         let body = body.map_err(|e| Failure::new(BAD_ANSWER, e))?.to_bytes();
         let taken = wallet.take(status, nonce.as_deref(), &body, self.clock.now());
-        taken.map(drop).map_err(|e| match e {
+        taken.map_err(|e| match e {
             NotIssued::Refused { .. } => Failure::new(BAD_CLIENT, e).next(ADVICE),
             NotIssued::Unreadable(_) => Failure::new(BAD_ANSWER, e),
         })

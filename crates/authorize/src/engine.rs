@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use cedar_policy_core::ast::EntityUID;
-use chancery_model::problem::{BAD_GRANT, Problem};
+use chancery_model::problem::{BAD_GRANT, NOT_READY, Problem};
 use chancery_model::{Agent, Grant, Timestamp};
 
 use crate::authzen::Question;
@@ -50,6 +50,8 @@ pub enum Fault {
 #[derive(Debug)]
 pub(crate) struct State {
     pub snapshot: Arc<Snapshot>,
+    /// Whether the snapshot is of policies that were put in force, not only in the place of some.
+    pub ready: bool,
     pub agents: Agents,
 }
 
@@ -67,7 +69,7 @@ impl Engine {
     pub fn new(snapshot: Snapshot) -> Self {
         let snapshot = Arc::new(snapshot);
         Self {
-            state: ArcSwap::from_pointee(State { agents: Agents::default(), snapshot }),
+            state: ArcSwap::from_pointee(State { agents: Agents::default(), snapshot, ready: true }),
             grants: Grants::default(),
             strange: Mutex::default(),
             templates: Mutex::default(),
@@ -75,6 +77,14 @@ impl Engine {
             #[cfg(feature = "faults")]
             fault: None,
         }
+    }
+
+    /// An engine without policies in force: until [`Engine::install`] it denies everything, and says so. `snapshot`
+    /// gives it a schema.
+    pub fn waiting(snapshot: Snapshot) -> Self {
+        let engine = Self::new(snapshot);
+        let state = State { agents: Agents::default(), snapshot: engine.snapshot(), ready: false };
+        Self { state: ArcSwap::from_pointee(state), ..engine }
     }
 
     /// An engine that is wrong in one known way.
@@ -102,7 +112,7 @@ impl Engine {
     pub fn install(&self, snapshot: Snapshot) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let agents = self.state.load().agents.under(&snapshot);
-        self.state.store(Arc::new(State { agents, snapshot: Arc::new(snapshot) }));
+        self.state.store(Arc::new(State { agents, snapshot: Arc::new(snapshot), ready: true }));
         let strange = std::mem::take(&mut *self.strange.lock().unwrap_or_else(PoisonError::into_inner));
         for grant in strange {
             // Those that are still strange go back to the list.
@@ -155,6 +165,9 @@ impl Engine {
     /// May this agent call this tool with these arguments, now?
     pub fn tool_call(&self, call: &ToolCall<'_>, now: Timestamp) -> Verdict {
         let state = self.state.load();
+        if !state.ready {
+            return not_ready(&state);
+        }
         match query::tool_call(&state, call, now) {
             Ok((query, callable)) => self.answer(&state, &query, now, || {
                 let (server, tool) = (Arc::clone(&callable.server), Arc::clone(&callable.tool));
@@ -174,6 +187,9 @@ impl Engine {
     /// May this agent do this at this server, now?
     pub fn server_act(&self, act: &ServerAct<'_>, now: Timestamp) -> Verdict {
         let state = self.state.load();
+        if !state.ready {
+            return not_ready(&state);
+        }
         match query::server_act(&state, act, now) {
             Ok((query, server)) => self.answer(&state, &query, now, || {
                 Permit::new(
@@ -221,6 +237,9 @@ impl Engine {
     /// The same, of borrowed parts.
     pub fn question(&self, asked: Question<'_>, now: Timestamp) -> Verdict {
         let state = self.state.load();
+        if !state.ready {
+            return not_ready(&state);
+        }
         match query::evaluation(&state, asked, now) {
             Ok(query) => Verdict::of(self.decide(&state, &query, now)),
             Err(refusal) => refusal.verdict(&state.snapshot),
@@ -262,6 +281,10 @@ impl Engine {
     pub(crate) fn parts(&self) -> (Arc<State>, &Grants) {
         (self.state.load_full(), &self.grants)
     }
+}
+
+fn not_ready(state: &State) -> Verdict {
+    Verdict::refused(&state.snapshot.version, NOT_READY, "the policy files are not valid, and none were before")
 }
 
 fn name_of(query: &Query) -> Arc<str> {

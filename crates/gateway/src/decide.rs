@@ -10,7 +10,7 @@ use http::{StatusCode, header};
 
 use crate::gateway::Gateway;
 use crate::intend::Intent;
-use crate::methods::Act;
+use crate::methods;
 use crate::refusal::{Refusal, rpc};
 
 /// Asks whether this may be done. Whatever is not an allow is a refusal.
@@ -29,7 +29,7 @@ pub(crate) fn decide(
             gateway.engine.tool_call(&ToolCall { by, server, tool, args, args_digest }, now)
         }
         None => {
-            let (server, action) = (&*intent.server, action(intent));
+            let (server, action) = (&*intent.server, methods::action(intent.act, &intent.method));
             let (resource, args_digest) = (intent.resource.as_deref(), intent.digest);
             gateway.engine.server_act(&ServerAct { by, server, action, resource, args_digest }, now)
         }
@@ -57,18 +57,4 @@ fn denied(gateway: &Gateway, intent: &Intent, row: Row, why: String) -> Refusal 
 pub(crate) fn acting<'a>(gateway: &Gateway, caller: &'a Caller, reason: Option<&'a str>) -> Acting<'a> {
     let session_age = gateway.clock.now() - caller.session.opened_at;
     Acting { agent: &caller.agent.name, human: caller.human.as_deref(), session_age, reason }
-}
-
-/// The action of the schema that an act is. Listing tools is open to whoever may connect: each tool is decided for
-/// itself, and left out of the list where it may not be called.
-fn action(intent: &Intent) -> &'static str {
-    match (intent.act, intent.method.as_str()) {
-        (Act::ReadResource, "resources/subscribe" | "resources/unsubscribe") => "resources/subscribe",
-        (Act::ReadResource, _) => "resources/read",
-        (Act::ListResources, _) => "resources/list",
-        (Act::ListPrompts, _) => "prompts/list",
-        (Act::GetPrompt, _) => "prompts/get",
-        (Act::Complete, _) => "completion/complete",
-        (Act::Connect | Act::ListTools | Act::CallTool, _) => "mcp/connect",
-    }
 }

@@ -39,6 +39,7 @@ pub use config::{Command, Config, Inject, Limits, PinMode, ServerConfig, Timeout
 pub use contact::Contact;
 pub use gateway::{Gateway, OpenError, Parts};
 pub use inject::Secrets;
+pub use methods::action_of;
 pub use tools::ApproveError;
 
 /// A lock whose holder panicked still guards sound data here: every change under it is complete or not begun.

@@ -102,6 +102,26 @@ pub(crate) fn rule(form: &Form, method: &str, stateless: bool) -> Option<&'stati
     }
 }
 
+/// The action of the schema that an act is. Listing tools is open to whoever may connect: each tool is decided for
+/// itself, and left out of the list where it may not be called.
+pub(crate) fn action(act: Act, method: &str) -> &'static str {
+    match (act, method) {
+        (Act::ReadResource, "resources/subscribe" | "resources/unsubscribe") => "resources/subscribe",
+        (Act::ReadResource, _) => "resources/read",
+        (Act::ListResources, _) => "resources/list",
+        (Act::ListPrompts, _) => "prompts/list",
+        (Act::GetPrompt, _) => "prompts/get",
+        (Act::Complete, _) => "completion/complete",
+        (Act::Connect | Act::ListTools | Act::CallTool, _) => "mcp/connect",
+    }
+}
+
+/// The same for a method as the record names it, of an entry without a tool.
+pub fn action_of(method: &str) -> &'static str {
+    let act = METHODS.iter().find(|rule| rule.method == method).map_or(Act::Connect, |rule| rule.act);
+    action(act, method)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -305,7 +305,7 @@ fn open_engine(store: &Store) -> Result<Arc<Engine>, Problem> {
     let nothing = Files::default();
     let sources = Sources { files: &nothing, servers: &[], tools: &[], hash: sha256 };
     let snapshot = Snapshot::build(&sources).map_err(|_| Problem::new(INTERNAL, "the empty policy set is refused"))?;
-    let engine = Arc::new(Engine::new(snapshot));
+    let engine = Arc::new(Engine::waiting(snapshot));
     let following = Arc::clone(&engine);
     store.observe(Box::new(move |changed| follow(&following, changed)));
     Ok(engine)

@@ -167,3 +167,55 @@ async fn a_stored_secret_reaches_the_upstream_and_nobody_else() {
         assert!(!app.admin("GET", path, Value::Null).await.text().contains("canary-7f3a91"), "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_denied_connection_or_list_is_explained_by_the_policies_that_were_asked() {
+    let upstream = HttpUpstream::start().await;
+    let template = "@id(\"use\") permit (principal == ?principal, action, resource in ?resource);";
+    let app = TestApp::builder().without_policies().policy("use.cedar", template).http("crm", &upstream).start().await;
+    let agent = app.agent("assistant").await;
+    let hello = json!({
+        "jsonrpc": "2.0", "id": 0, "method": "initialize",
+        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+    });
+    let resource = agent.mcp("crm");
+    for (what, answer) in [
+        ("initialize", agent.send(&resource, "", "POST", &[], hello.to_string().as_bytes()).await),
+        ("server/discover", agent.rpc("crm", "server/discover", Value::Null).await),
+        ("resources/list", agent.rpc("crm", "resources/list", Value::Null).await),
+        ("resources/templates/list", agent.rpc("crm", "resources/templates/list", Value::Null).await),
+        ("prompts/get", agent.rpc("crm", "prompts/get", json!({"name": "x"})).await),
+    ] {
+        let about = answer.json()["error"]["data"]["chancery/decision"].clone();
+        assert_eq!(about["code"], "C2001", "{what}: {}", answer.text());
+        let id = about["id"].as_str().expect("an id");
+        let why = app.admin("GET", &format!("/v1/decisions/{id}"), Value::Null).await.ok();
+        assert_eq!(why["action"], what, "the record names the method");
+        let needs = why["would_pass"].to_string();
+        assert!(needs.contains("\"use\"") && !needs.contains("(request)"), "{what}: {needs}");
+    }
+}
+
+#[tokio::test]
+async fn without_policies_in_force_that_is_the_reason() {
+    let upstream = HttpUpstream::start().await;
+    let app = TestApp::builder().http("crm", &upstream).policy("broken.cedar", "permit (principal").start().await;
+    let agent = app.agent("assistant").await;
+    let enforcer = app.service_account("todo-app").await;
+    let question = json!({
+        "subject": {"type": "Agent", "id": "assistant"}, "action": {"name": "mcp/connect"},
+        "resource": {"type": "Server", "id": "crm"},
+    });
+    let call = agent.call("crm", "echo", json!({"text": "x"})).await;
+    assert_eq!(call["result"]["_meta"]["chancery/decision"]["code"], "C2005", "{call}");
+    let list = agent.rpc("crm", "tools/list", Value::Null).await.json();
+    assert_eq!(list["error"]["data"]["chancery/decision"]["code"], "C2005", "{list}");
+    let asked = enforcer.ask("evaluation", &question).await.ok();
+    assert_eq!((&asked["decision"], &asked["context"]["code"]), (&json!(false), &json!("C2005")));
+
+    app.write_policy("broken.cedar", "");
+    app.admin("POST", "/v1/policies/reload", Value::Null).await.ok();
+    assert_ne!(enforcer.ask("evaluation", &question).await.ok()["context"]["code"], "C2005");
+    let list = agent.rpc("crm", "tools/list", Value::Null).await.json();
+    assert_eq!(list["result"]["tools"], json!([]), "{list}");
+}

@@ -28,7 +28,8 @@ pub(super) async fn of(rooms: &Rooms, found: &Found) -> Answer<Option<Asked>> {
             args.map(|args| Asked::ToolCall { agent, human, session_age, reason, server, tool: tool.clone(), args })
         }
         (None, Some(action)) => {
-            let (action, resource) = (action.clone(), draft.what.resource.clone());
+            // The record names the method of MCP, the policies an action of the schema.
+            let (action, resource) = (chancery_gateway::action_of(action).to_owned(), draft.what.resource.clone());
             Some(Asked::ServerAct { agent, human, session_age, reason, server, action, resource })
         }
         (None, None) => None,

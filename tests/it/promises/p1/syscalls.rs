@@ -4,11 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
-use std::thread::sleep;
-use std::time::Duration;
 
 use chancery_it::{Seeded, WallClock};
-use chancery_model::{Draft, Timestamp};
+use chancery_model::{Body, Draft, Timestamp};
 use chancery_store::{Config, Store};
 
 use super::subject::{Subject, command};
@@ -23,7 +21,9 @@ const FAULTS: [&str; 3] = ["error=EIO", "error=ENOSPC", "signal=KILL"];
 type Fault = (&'static str, &'static str, u32);
 
 /// With this much in the write-ahead log, an append of `LARGE` bytes goes over the 32 MiB at which it is folded.
-const WAL_BYTES: u64 = 26 << 20;
+const WAL_BYTES: usize = 26 << 20;
+/// In so many entries.
+const HISTORY: usize = 13;
 const LARGE: &str = "8000000";
 
 /// No append makes more calls of one kind than this in one thread.
@@ -68,21 +68,23 @@ fn inject(pid: u32, trace: &Path, call: &str, fault: &str, n: u32) -> Child {
     strace
 }
 
-/// Data as a kill leaves it: a write-ahead log so long that the next large append folds it into the database.
+/// Data as a kill leaves it: a write-ahead log so full that the next large append folds it into the database.
 fn history_in_the_wal(dir: &Path) -> Seen {
-    let mut running = Subject::append_loop(dir, "wal", &["load", "64"]).start();
-    assert!(running.wait_until_ready());
-    let wal = dir.join("chancery.db-wal");
-    for _ in 0..6000 {
-        if std::fs::metadata(&wal).is_ok_and(|file| file.len() > WAL_BYTES) {
-            break;
+    let scratch = tempfile::tempdir().unwrap();
+    block_on(async {
+        let config = Config { path: scratch.path().to_owned() };
+        let store = Store::open(&config, Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
+        let mut seen = Seen::new();
+        for n in 0..HISTORY {
+            let tag = format!("wal {n}");
+            let bodies = vec![Body { name: "arguments", content: vec![7; WAL_BYTES / HISTORY] }];
+            let draft = Draft { at: Timestamp(1), detail: Some(tag.clone()), bodies, ..Draft::default() };
+            seen.insert(tag, Some(store.append(draft).await.unwrap().position().seq));
         }
-        sleep(Duration::from_millis(10));
-    }
-    running.kill();
-    let seen = running.end().1;
-    assert!(std::fs::metadata(&wal).unwrap().len() > WAL_BYTES, "a minute of load did not fill the log");
-    seen
+        copy(scratch.path(), dir);
+        store.close().await;
+        seen
+    })
 }
 
 /// One append with one fault; whether the fault was met, and the breach.
@@ -152,7 +154,9 @@ fn no_fault_while_the_log_is_folded_makes_a_false_acknowledgement() {
             assert_eq!(breach, None, "{fault} at {call} number {n}");
             hit
         };
-        syncs += (1..MOST).take_while(|n| breach("fsync", *n)).count();
+        for call in ["fsync", "fdatasync"] {
+            syncs += (1..MOST).take_while(|n| breach(call, *n)).count();
+        }
         if size() == Size::Full {
             writes += (1..).step_by(97).take_while(|n| breach("pwrite64", *n)).count();
         }

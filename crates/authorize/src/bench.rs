@@ -76,7 +76,8 @@ impl Bench {
             reason: Some("the customer asked for it"),
         };
         let server = server_of(tool);
-        let call = ToolCall { by, server: &server, tool, args: &self.args, args_digest: Hash::default() };
+        let call =
+            ToolCall { by, server: &server, tool, definition: None, args: &self.args, args_digest: Hash::default() };
         self.engine.tool_call(&call, NOW)
     }
 

@@ -28,6 +28,9 @@ pub struct ToolCall<'a> {
     pub server: &'a str,
     /// The tool's name there.
     pub tool: &'a str,
+    /// The digest of the definition it is called by: policies that were checked against another one are not asked.
+    /// Nothing where only the policies' own definition matters, as for an explanation in hindsight.
+    pub definition: Option<Hash>,
     /// The arguments: an object, strictly parsed ([`chancery_model::parse_strict`]); `null` where there are none.
     pub args: &'a Value,
     /// SHA-256 of their canonical form; it is carried into the [`crate::Permit`].

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use cedar_policy_core::ast::EntityUID;
 use chancery_model::problem::{BAD_GRANT, NOT_READY, Problem};
-use chancery_model::{Agent, Grant, Timestamp};
+use chancery_model::{Agent, Grant, Timestamp, Tool};
 
 use crate::authzen::Question;
 use crate::call::{Acting, ServerAct, ToolCall};
@@ -18,12 +18,14 @@ use crate::verdict::{Permit, Verdict};
 
 mod directory;
 pub(crate) mod query;
+mod tools;
 
 use directory::Agents;
+use tools::Tools;
 
 /// Answers "may it". Cheap to share: every method takes `&self`, none waits for another decision.
 ///
-/// A change of a grant or an agent is seen by every decision that begins after the call returned.
+/// A change of a grant, an agent or a tool is seen by every decision that begins after the call returned.
 #[derive(Debug)]
 pub struct Engine {
     state: ArcSwap<State>,
@@ -53,6 +55,8 @@ pub(crate) struct State {
     /// Whether the snapshot is of policies that were put in force, not only in the place of some.
     pub ready: bool,
     pub agents: Agents,
+    /// Tools that changed since; the same in every state.
+    pub tools: Arc<Tools>,
 }
 
 impl Lookup for State {
@@ -69,7 +73,12 @@ impl Engine {
     pub fn new(snapshot: Snapshot) -> Self {
         let snapshot = Arc::new(snapshot);
         Self {
-            state: ArcSwap::from_pointee(State { agents: Agents::default(), snapshot, ready: true }),
+            state: ArcSwap::from_pointee(State {
+                agents: Agents::default(),
+                snapshot,
+                ready: true,
+                tools: Arc::default(),
+            }),
             grants: Grants::default(),
             strange: Mutex::default(),
             templates: Mutex::default(),
@@ -83,7 +92,8 @@ impl Engine {
     /// gives it a schema.
     pub fn waiting(snapshot: Snapshot) -> Self {
         let engine = Self::new(snapshot);
-        let state = State { agents: Agents::default(), snapshot: engine.snapshot(), ready: false };
+        let state =
+            State { agents: Agents::default(), snapshot: engine.snapshot(), ready: false, tools: Arc::default() };
         Self { state: ArcSwap::from_pointee(state), ..engine }
     }
 
@@ -111,8 +121,9 @@ impl Engine {
     /// Puts another policy set into force. Agents and grants stay.
     pub fn install(&self, snapshot: Snapshot) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let agents = self.state.load().agents.under(&snapshot);
-        self.state.store(Arc::new(State { agents, snapshot: Arc::new(snapshot), ready: true }));
+        let before = self.state.load();
+        let (agents, tools) = (before.agents.under(&snapshot), Arc::clone(&before.tools));
+        self.state.store(Arc::new(State { agents, snapshot: Arc::new(snapshot), ready: true, tools }));
         let strange = std::mem::take(&mut *self.strange.lock().unwrap_or_else(PoisonError::into_inner));
         for grant in strange {
             // Those that are still strange go back to the list.
@@ -125,6 +136,17 @@ impl Engine {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state.load();
         state.agents.put(&state.snapshot, agent);
+    }
+
+    /// Takes over a tool as it is now. From this moment on one that is quarantined is refused, and one whose approved
+    /// definition is not the one in the policy set in force is refused until it is.
+    pub fn tool_changed(&self, tool: &Tool) {
+        self.state.load().tools.put(tool);
+    }
+
+    /// Refuses all tools of a server while what it lists could not be compared with what was approved, or ends that.
+    pub fn block_server(&self, server: &str, blocked: bool) {
+        self.state.load().tools.block(server, blocked);
     }
 
     /// Takes over a grant as it is now. One that does not fit the schema gives nothing, and is an error.

@@ -33,7 +33,10 @@ impl Engine {
             }
             Asked::ToolCall { agent, human, session_age, reason, server, tool, args } => {
                 let by = acting(agent, human.as_deref(), *session_age, reason.as_deref());
-                self.explain_tool_call(&ToolCall { by, server, tool, args, args_digest: Hash::default() }, now)
+                self.explain_tool_call(
+                    &ToolCall { by, server, tool, definition: None, args, args_digest: Hash::default() },
+                    now,
+                )
             }
             Asked::ServerAct { agent, human, session_age, reason, server, action, resource } => {
                 let by = acting(agent, human.as_deref(), *session_age, reason.as_deref());

@@ -11,16 +11,16 @@ use cedar_policy_core::parser::parse_policyset;
 use cedar_policy_core::validator::{
     ValidationError, ValidationMode, ValidationWarning, Validator, ValidatorSchema, json_schema::Fragment,
 };
-use chancery_model::Outcome;
 use chancery_model::problem::{
     POLICY_FORM, POLICY_ID, POLICY_INERT, POLICY_SYNTAX, POLICY_TYPE, POLICY_UNINDEXED, POLICY_WAITS, Row,
 };
+use chancery_model::{Outcome, Tool};
 
 use crate::diagnostic::Diagnostic;
 use crate::files::Files;
 use crate::index::Index;
 use crate::rule::{Parts, Rule};
-use crate::snapshot::{Action, Reads, Snapshot, Sources};
+use crate::snapshot::{Action, Reads, Snapshot, Sources, Standing};
 use crate::{lint, nesting, schema, tools};
 
 mod directory;
@@ -61,6 +61,7 @@ pub(crate) fn snapshot(sources: &Sources<'_>) -> Result<Snapshot, Vec<Diagnostic
         version: version(sources),
         named_actions: named(&actions),
         tools: directory.tools(sources, &actions),
+        standing: sources.tools.iter().map(|tool| (tool.qualified(), Standing::of(tool))).collect(),
         servers: directory.servers(sources),
         memberships: directory.memberships(),
         entities: directory.nodes,
@@ -199,8 +200,8 @@ fn duplicates(written: &[Written]) -> Vec<Diagnostic> {
 
 // --- policies about tools that are not known yet --------------------------------------------------------------
 
-/// Takes the actions out that are tools of servers nobody has listed yet: there is nothing to be asked about them. A
-/// policy that has no other action waits until they are known.
+/// Takes the actions out that are tools of servers nobody has listed yet, or tools that nobody has approved yet: there
+/// is nothing to be asked about them. A policy that has no other action waits until they are known.
 fn set_waiting_aside(
     written: Vec<Written>,
     sources: &Sources<'_>,
@@ -210,13 +211,17 @@ fn set_waiting_aside(
         .servers
         .iter()
         .map(String::as_str)
-        .filter(|server| !sources.tools.iter().any(|tool| tool.server == *server))
+        .filter(|server| !sources.tools.iter().any(|tool| tool.server == *server && tool.was_approved()))
         .collect();
+    let unapproved: BTreeSet<String> =
+        sources.tools.iter().filter(|tool| !tool.was_approved()).map(Tool::qualified).collect();
     let (mut ready, mut notes) = (Vec::new(), Vec::new());
     for policy in written {
         let of_unseen = |uid: &EntityUID| {
-            let server = AsRef::<str>::as_ref(uid.eid()).split_once('/').map(|(server, _)| server);
-            schema.get_action_id(uid).is_none() && server.is_some_and(|server| unseen.contains(&server))
+            let name = AsRef::<str>::as_ref(uid.eid());
+            let server = name.split_once('/').map(|(server, _)| server);
+            let waits = unapproved.contains(name) || server.is_some_and(|server| unseen.contains(&server));
+            waits && schema.get_action_id(uid).is_none()
         };
         let known: Vec<EntityUID> = actions(&policy.template).into_iter().filter(|uid| !of_unseen(uid)).collect();
         match (known.len(), actions(&policy.template).len()) {
@@ -256,7 +261,7 @@ fn about(template: &Template, actions: Vec<EntityUID>) -> Template {
 
 fn waiting_note(w: &Written) -> Diagnostic {
     let message =
-        format!("policy `{}` names tools that are not known yet; it applies to them once their server is listed", w.id);
+        format!("policy `{}` names tools that are not known yet; it applies to them once they are pinned", w.id);
     Diagnostic::warning(&w.file, POLICY_WAITS, message).at(first_line(&w.template).as_ref())
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityType, EntityUID};
 use cedar_policy_core::validator::ValidatorSchema;
-use chancery_model::{Hash, Tool};
+use chancery_model::{Hash, Tool, ToolState};
 
 use crate::diagnostic::Diagnostic;
 use crate::entity::Node;
@@ -21,10 +21,11 @@ use crate::value::{Fields, Shape};
 pub struct Sources<'a> {
     /// The policy directory.
     pub files: &'a Files,
-    /// The names of the configured servers. Policies about tools of one of them that has no tool in `tools` yet
-    /// wait until it has.
+    /// The names of the configured servers. Policies about tools of one of them that has no approved tool yet wait
+    /// until it has.
     pub servers: &'a [String],
-    /// The pinned tools.
+    /// The known tools. Only definitions that were approved count: of a tool that changed the approved one, of one
+    /// that never was approved nothing. Policies about the latter wait, and whatever is asked about it is refused.
     pub tools: &'a [Tool],
     /// SHA-256, for the version of the set.
     pub hash: fn(&[u8]) -> Hash,
@@ -84,6 +85,19 @@ pub(crate) struct Callable {
     pub args: Fields,
 }
 
+/// Whether a tool may be used, and the digest of its approved definition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub state: ToolState,
+    pub digest: Hash,
+}
+
+impl Standing {
+    pub fn of(tool: &Tool) -> Self {
+        Self { state: tool.state, digest: tool.digest }
+    }
+}
+
 /// Which members of `context.args` any policy looks at; the others need not be converted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reads {
@@ -113,6 +127,8 @@ pub struct Snapshot {
     pub(crate) actions: HashMap<EntityUID, Arc<Action>>,
     pub(crate) named_actions: HashMap<String, Arc<Action>>,
     pub(crate) tools: HashMap<String, HashMap<String, Callable>>,
+    /// Every known tool by its qualified name: whether it may be used, and the definition that was built in.
+    pub(crate) standing: HashMap<String, Standing>,
     pub(crate) servers: HashMap<String, (Arc<str>, Arc<Node>)>,
     /// The groups that `entities.json` puts agents into, with all that these are in.
     pub(crate) memberships: HashMap<String, Vec<EntityUID>>,

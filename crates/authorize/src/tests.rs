@@ -37,8 +37,12 @@ fn tools() -> Vec<Tool> {
 }
 
 fn build(named: &[(&str, &str)]) -> Result<Snapshot, Vec<Diagnostic>> {
+    build_with(named, &tools())
+}
+
+fn build_with(named: &[(&str, &str)], tools: &[Tool]) -> Result<Snapshot, Vec<Diagnostic>> {
     let servers = ["billing".to_owned(), "unseen".to_owned()];
-    Snapshot::build(&Sources { files: &files(named), servers: &servers, tools: &tools(), hash: |_| [0; 32] })
+    Snapshot::build(&Sources { files: &files(named), servers: &servers, tools, hash: |_| [0; 32] })
 }
 
 fn agent(name: &str) -> Agent {
@@ -89,6 +93,7 @@ fn by(agent: &str) -> Acting<'_> {
 }
 
 fn refund(engine: &Engine, args: &Value) -> Verdict {
-    let call = ToolCall { by: by("crm"), server: "billing", tool: "refund", args, args_digest: [9; 32] };
+    let call =
+        ToolCall { by: by("crm"), server: "billing", tool: "refund", definition: None, args, args_digest: [9; 32] };
     engine.tool_call(&call, NOW)
 }

@@ -21,11 +21,11 @@ pub(crate) struct Generated {
     pub untyped: Vec<Diagnostic>,
 }
 
-/// The actions of all tools but those that `declared` says the directory declares itself.
+/// The actions of all approved definitions but those that `declared` says the directory declares itself.
 pub(crate) fn generate(tools: &[Tool], declared: impl Fn(&str) -> bool) -> Generated {
     let mut actions = Map::new();
     let mut untyped = Vec::new();
-    for tool in tools.iter().filter(|tool| !declared(&tool.qualified())) {
+    for tool in tools.iter().filter(|tool| tool.was_approved() && !declared(&tool.qualified())) {
         let mut left_out = Vec::new();
         actions.insert(tool.qualified(), action(tool, &mut left_out));
         if !left_out.is_empty() {
@@ -147,7 +147,7 @@ pub(crate) struct Hints {
 }
 
 impl Hints {
-    /// Reads them; a definition that says nothing is destructive.
+    /// Reads them from the approved definition; one that says nothing, or is not there, is destructive.
     pub fn of(tool: &Tool) -> Self {
         let definition: Value = serde_json::from_str(&tool.definition).unwrap_or_default();
         let hint = |name: &str, default| {

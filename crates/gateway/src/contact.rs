@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use bytes::Bytes;
+use chancery_model::problem::{self, Row};
 use chancery_model::{ActResult, AgentId, Draft, Kind, Outcome, SessionId, Span, Timestamp, What, Who};
 use chancery_record::Receipt;
 use http::StatusCode;
@@ -14,8 +17,9 @@ use crate::inject::Credential;
 use crate::known::not_recorded;
 use crate::lock;
 use crate::message::Message;
+use crate::pins::MOST;
 use crate::pump::{Piece, Source};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, rpc};
 use crate::sessions::{McpSession, Place};
 use crate::sse::Events;
 use crate::upstream::stdio::Child;
@@ -26,6 +30,8 @@ use crate::wire::{self, Wire};
 const PAGES: usize = 100;
 /// After a failed contact the next one is tried no earlier.
 const PAUSE: Span = Span::seconds(5);
+/// After a contact that a server asked for by saying that its tools changed, the next such one comes no earlier.
+const LULL: Duration = Duration::from_secs(5);
 
 /// What a contact found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,11 +42,21 @@ pub struct Contact {
     pub tools: Result<usize, String>,
 }
 
-/// One contact at a time to each server, and what failed last.
+/// One contact at a time to each server, what failed last, and who said that its tools changed.
 #[derive(Default)]
 pub(crate) struct Contacts {
     turns: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
-    failed: Mutex<HashMap<Arc<str>, (Timestamp, String)>>,
+    failed: Mutex<HashMap<Arc<str>, Failed>>,
+    /// Servers that are being looked at because they said so; true if one said so again meanwhile.
+    told: Mutex<HashMap<Arc<str>, bool>>,
+}
+
+/// A contact that failed.
+#[derive(Clone)]
+struct Failed {
+    at: Timestamp,
+    row: Row,
+    why: String,
 }
 
 impl Gateway {
@@ -48,32 +64,70 @@ impl Gateway {
     /// put in force, so that those can name the tools; and again whenever somebody wants to know what changed.
     pub async fn contact_all(self: &Arc<Self>) -> Vec<Contact> {
         let contacts = self.upstreams().map(|upstream| async {
-            let tools = self.contact(upstream).await.map_err(|refusal| refusal.why);
+            let tools = self.contact(upstream, false).await.map_err(|refusal| refusal.why);
             Contact { server: upstream.name.to_string(), tools }
         });
         futures_util::future::join_all(contacts).await
     }
 
-    /// Makes sure that a server's tools were listed once.
+    /// Makes sure that a server's tools were listed once, and that the last time they were reviewed.
     pub(crate) async fn ensure_contact(self: &Arc<Self>, upstream: &Upstream) -> Result<(), Refusal> {
-        if self.pins.was_contacted(&upstream.name) {
-            return Ok(());
-        }
-        let turn = lock(&self.contacts.turns).entry(upstream.name.clone()).or_default().clone();
-        let _turn = turn.lock().await;
-        if self.pins.was_contacted(&upstream.name) {
-            return Ok(());
-        }
-        let last = lock(&self.contacts.failed).get(&upstream.name).cloned();
-        if let Some((at, why)) = last
-            && self.clock.monotonic() - at < PAUSE
-        {
-            return Err(Failure::not_sent(why).refusal());
-        }
-        self.contact(upstream).await.map(drop)
+        if self.needs_contact(upstream) { self.contact(upstream, true).await.map(drop) } else { Ok(()) }
     }
 
-    async fn contact(self: &Arc<Self>, upstream: &Upstream) -> Result<usize, Refusal> {
+    pub(crate) fn needs_contact(&self, upstream: &Upstream) -> bool {
+        !self.pins.was_contacted(&upstream.name) || self.pins.is_blocked(&upstream.name)
+    }
+
+    /// A server says that its tools changed: it is listed again, at once, and no more often than every [`LULL`].
+    pub(crate) fn listing_changed(self: &Arc<Self>, server: &Arc<str>) {
+        let mut told = lock(&self.contacts.told);
+        if let Some(again) = told.get_mut(server) {
+            *again = true;
+            return;
+        }
+        told.insert(server.clone(), false);
+        drop(told);
+        let (gateway, server) = (self.clone(), server.clone());
+        tokio::spawn(async move {
+            while let Ok(upstream) = gateway.upstream(&server) {
+                if let Err(refusal) = gateway.contact(upstream, false).await {
+                    tracing::warn!(%server, why = refusal.why, "its tools changed, and it could not be listed");
+                }
+                tokio::time::sleep(LULL).await;
+                let mut told = lock(&gateway.contacts.told);
+                match told.get_mut(&server) {
+                    Some(again) if *again => *again = false,
+                    _ => {
+                        told.remove(&server);
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Lists a server, in a task of its own: what was begun is done even if whoever waits for it goes away. With
+    /// `needed` only if that is needed once its turn comes, and not soon after a contact that failed.
+    async fn contact(self: &Arc<Self>, upstream: &Upstream, needed: bool) -> Result<usize, Refusal> {
+        let (gateway, name) = (self.clone(), upstream.name.clone());
+        let contacted = tokio::spawn(async move {
+            let upstream = gateway.upstream(&name)?;
+            let turn = lock(&gateway.contacts.turns).entry(name.clone()).or_default().clone();
+            let _turn = turn.lock().await;
+            if needed && !gateway.needs_contact(upstream) {
+                return Ok(0);
+            }
+            let last = lock(&gateway.contacts.failed).get(&name).cloned();
+            match last.filter(|last| needed && gateway.clock.monotonic() - last.at < PAUSE) {
+                Some(last) => Err(Refusal::new(last.row, rpc::INTERNAL, last.why)),
+                None => gateway.list(upstream).await,
+            }
+        });
+        contacted.await.unwrap_or_else(|e| Err(Refusal::new(problem::INTERNAL, rpc::INTERNAL, e.to_string())))
+    }
+
+    async fn list(self: &Arc<Self>, upstream: &Upstream) -> Result<usize, Refusal> {
         let credential = self.credentials.of(upstream).await?;
         let receipt = self.recorder.before(own(upstream, Kind::Intent, self.clock.now())).await;
         let receipt = receipt.map_err(|e| not_recorded(&e))?;
@@ -87,13 +141,17 @@ impl Gateway {
         let outcome = own(upstream, Kind::Outcome, self.clock.now());
         let outcome = Draft { decision: None, result: Some(ended), detail: Some(detail.clone()), ..outcome };
         self.recorder.after(position, outcome).await;
-        let listed = listed.map_err(|failure| {
-            lock(&self.contacts.failed).insert(upstream.name.clone(), (self.clock.monotonic(), detail.clone()));
-            Failure { why: detail, ..failure }.refusal()
-        })?;
-        let failed = |e: chancery_store::StoreError| not_recorded(&e.into());
-        self.review(upstream, &listed).await.map_err(failed)?;
+        let listed = listed.map_err(|failure| self.failed(upstream, Failure { why: detail, ..failure }))?;
+        let listed = Arc::new(listed);
+        let reviewed = self.review(upstream, &listed, true).await;
+        reviewed.map_err(|error| self.failed(upstream, Failure::unreviewed(&error)))?;
         Ok(listed.len())
+    }
+
+    fn failed(&self, upstream: &Upstream, failure: Failure) -> Refusal {
+        let failed = Failed { at: self.clock.monotonic(), row: failure.row, why: failure.why.clone() };
+        lock(&self.contacts.failed).insert(upstream.name.clone(), failed);
+        failure.refusal()
     }
 }
 
@@ -168,7 +226,7 @@ impl Own<'_> {
         let (mut tools, mut cursor) = (Vec::new(), None::<Value>);
         for page in 0..PAGES {
             let (answer, _) = self.ask(list(page, cursor.as_ref(), wire), wire, place, child.clone()).await?;
-            if answer["error"]["code"] == json!(crate::refusal::rpc::METHOD_NOT_FOUND) && page == 0 {
+            if answer["error"]["code"] == json!(rpc::METHOD_NOT_FOUND) && page == 0 {
                 return Ok(tools);
             }
             let mut result = result_of(&answer)?;
@@ -176,6 +234,10 @@ impl Own<'_> {
                 return Err(Failure::not_understood("its listing has no tools"));
             };
             tools.extend(listed);
+            if tools.len() > MOST {
+                // More are not taken in, however many follow.
+                return Ok(tools);
+            }
             match result.get("nextCursor") {
                 Some(next @ Value::String(_)) => cursor = Some(next.clone()),
                 _ => return Ok(tools),
@@ -219,7 +281,7 @@ impl Own<'_> {
     ) -> Result<(Value, Option<crate::sessions::Link>), Failure> {
         let Answered { answer, opened } = self.send(message, wire, place, child).await?;
         let mut source = match answer {
-            Answer::Whole(_, bytes) => return Ok((parsed(&bytes)?, opened)),
+            Answer::Whole(_, bytes) => return Ok((parsed(&self.clean(bytes).await)?, opened)),
             Answer::Events(body) => Source::Events(body, Events::new(self.gateway.config.limits.answer)),
             Answer::Reply(reply) => Source::Reply(reply),
             Answer::Accepted(status) => return Err(unanswered(status)),
@@ -227,11 +289,25 @@ impl Own<'_> {
         };
         loop {
             match source.piece(Some(self.gateway.config.timeouts.idle)).await? {
-                Piece::Message(line, _) if Envelope::read(&line)?.is_answer() => return Ok((parsed(&line)?, opened)),
-                Piece::Message(..) | Piece::Other(_) => {}
+                Piece::Message(line, _) => {
+                    let line = self.clean(line).await;
+                    if Envelope::read(&line)?.is_answer() {
+                        return Ok((parsed(&line)?, opened));
+                    }
+                }
+                Piece::Other(_) => {}
                 Piece::End => return Err(Failure::unknown("it ended before it answered")),
             }
         }
+    }
+
+    /// Takes the credential out, as for agents: what is pinned is what they are shown.
+    async fn clean(&self, bytes: Bytes) -> Bytes {
+        let (bytes, found) = self.credential.scrubber.bytes(bytes);
+        if found {
+            self.gateway.reflects(&self.upstream.name).await;
+        }
+        bytes
     }
 }
 

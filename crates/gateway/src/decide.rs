@@ -24,9 +24,9 @@ pub(crate) fn decide(
     let now = gateway.clock.now();
     let Verdict { decision, code, why, permit } = match &intent.tool {
         Some(tool) => {
-            let (server, tool) = (&*intent.server, tool.tool.name.as_str());
+            let (server, definition, tool) = (&*intent.server, Some(tool.tool.digest), tool.tool.name.as_str());
             let (args, args_digest) = (&intent.arguments, intent.digest);
-            gateway.engine.tool_call(&ToolCall { by, server, tool, args, args_digest }, now)
+            gateway.engine.tool_call(&ToolCall { by, server, tool, definition, args, args_digest }, now)
         }
         None => {
             let (server, action) = (&*intent.server, methods::action(intent.act, &intent.method));

@@ -28,6 +28,9 @@ use crate::slots::Slots;
 use crate::upstream::stdio::Child;
 use crate::upstream::{Reach, Upstream};
 
+/// Between two looks at what servers list, if nobody asks.
+const ROUND: Duration = Duration::from_secs(600);
+
 /// What the gateway stands on.
 pub struct Parts {
     /// Where pins and findings are written.
@@ -40,8 +43,9 @@ pub struct Parts {
     pub recorder: Recorder,
     /// Where upstream credentials are opened.
     pub secrets: Arc<dyn Secrets>,
-    /// Called, and waited for, after tools were pinned or quarantined: it puts a policy set that knows them in force.
-    pub tools_changed: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+    /// Called, and waited for, after tools were pinned or quarantined: it puts a policy set that knows them in force,
+    /// or says why it cannot.
+    pub tools_changed: Arc<ToolsChanged>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -64,6 +68,9 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
+/// What is done when tools changed.
+pub type ToolsChanged = dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync;
+
 type Shared = HashMap<(Arc<str>, String), (Arc<Child>, Timestamp)>;
 
 /// The MCP data path. One for the life of the server; all methods take `&self`.
@@ -73,7 +80,7 @@ pub struct Gateway {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) recorder: Recorder,
-    pub(crate) tools_changed: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+    pub(crate) tools_changed: Arc<ToolsChanged>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) pins: Arc<Pins>,
@@ -140,13 +147,21 @@ impl Gateway {
         }
     }
 
-    /// Closes MCP sessions and child processes that were left unused; returns when `cancel` is.
+    /// Closes MCP sessions and child processes that were left unused, and looks what servers list; returns when
+    /// `cancel` is.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut ticks = tokio::time::interval(Duration::from_secs(15));
+        let mut rounds = tokio::time::interval(ROUND);
+        // The first is at once, and they were listed at start.
+        rounds.tick().await;
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 _ = ticks.tick() => self.sweep(),
+                _ = rounds.tick() => drop(tokio::spawn({
+                    let gateway = self.clone();
+                    async move { gateway.contact_all().await }
+                })),
             }
         }
     }

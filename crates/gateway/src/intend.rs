@@ -11,6 +11,7 @@ use crate::gateway::Gateway;
 use crate::known::Known;
 use crate::message::Message;
 use crate::methods::{self, Act};
+use crate::names;
 use crate::pins::Pinned;
 use crate::refusal::{Refusal, rpc};
 use crate::schema;
@@ -130,15 +131,25 @@ async fn call(
     intent.arguments = arguments;
     intent.tool = Some(tool.clone());
     if !tool.is_pinned() {
-        let why = "its definition is new or changed since it was approved";
-        return Err(Refusal::new(problem::QUARANTINED, rpc::DENIED, why)
-            .next(format!("a human may look at it and approve it: chancery tool approve {} {name}", upstream.name)));
+        return Err(quarantined(&tool));
     }
     fits(&tool, &intent.arguments)
 }
 
+fn quarantined(tool: &Pinned) -> Refusal {
+    let next = match names::objection(&tool.tool.name) {
+        Some(objection) => format!("the server must give it another name: {objection}"),
+        None => format!("a human may look at it and approve what was seen: {}", tool.tool.approve_command()),
+    };
+    let why = "its definition is new or changed since it was approved";
+    Refusal::new(problem::QUARANTINED, rpc::DENIED, why).next(next)
+}
+
+/// What is known of a tool. A server whose listing was not reviewed has none until it is.
 async fn pinned(gateway: &Arc<Gateway>, upstream: &Upstream, name: &str) -> Result<Arc<Pinned>, Refusal> {
-    if let Some(known) = gateway.pins.get(&upstream.name, name) {
+    if let Some(known) = gateway.pins.get(&upstream.name, name)
+        && !gateway.pins.is_blocked(&upstream.name)
+    {
         return Ok(known);
     }
     gateway.ensure_contact(upstream).await?;

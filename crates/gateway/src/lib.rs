@@ -37,10 +37,10 @@ mod wire;
 pub use body::{Body, BoxError};
 pub use config::{Command, Config, Inject, Limits, PinMode, ServerConfig, Timeouts, Transport};
 pub use contact::Contact;
-pub use gateway::{Gateway, OpenError, Parts};
+pub use gateway::{Gateway, OpenError, Parts, ToolsChanged};
 pub use inject::Secrets;
 pub use methods::action_of;
-pub use tools::ApproveError;
+pub use tools::{ApproveError, Approved};
 
 /// A lock whose holder panicked still guards sound data here: every change under it is complete or not begun.
 pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -83,6 +83,9 @@ impl Relay {
         let Some(method) = &envelope.method else {
             return Err(Failure::not_understood("it sent neither a request nor a notification nor an answer"));
         };
+        if envelope.id.is_none() && method == "notifications/tools/list_changed" {
+            self.gateway.listing_changed(&self.server);
+        }
         let passes = match envelope.id {
             None => method.starts_with("notifications/"),
             Some(id) => self.asked(method, id),
@@ -138,8 +141,9 @@ impl Relay {
         let mut result: Value = serde_json::from_str(result.get()).map_err(unreadable)?;
         let Some(Value::Array(listed)) = result.get_mut("tools").map(Value::take) else { return Ok(None) };
         let upstream = self.gateway.upstream(&self.server).map_err(|refusal| Failure::not_understood(refusal.why))?;
-        let reviewed = self.gateway.review(upstream, &listed).await;
-        reviewed.map_err(|e| Failure::failed(format!("its listing could not be compared with what is pinned: {e}")))?;
+        let listed = Arc::new(listed);
+        let reviewed = self.gateway.review(upstream, &listed, false).await;
+        reviewed.map_err(|e| Failure::unreviewed(&e))?;
         result["tools"] = self.gateway.shown(upstream, &self.caller, self.reason.as_deref(), &listed).into();
         if result.get("cacheScope").is_some() {
             result["cacheScope"] = "private".into();

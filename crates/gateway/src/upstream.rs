@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::config::{Config, ServerConfig, Transport};
 use crate::refusal::{Refusal, rpc};
+use crate::tools::ReviewError;
 
 pub(crate) mod http;
 pub(crate) mod stdio;
@@ -18,6 +19,8 @@ pub(crate) struct Upstream {
     pub(crate) name: Arc<str>,
     pub(crate) config: ServerConfig,
     pub(crate) reach: Reach,
+    /// One listing is compared with what is pinned at a time.
+    pub(crate) reviewing: tokio::sync::Mutex<()>,
 }
 
 /// How it is reached.
@@ -33,7 +36,7 @@ impl Upstream {
             Transport::Http(url) => Reach::Http(http::Http::new(url, all)?),
             Transport::Stdio(command) => Reach::Stdio(stdio::Program::new(name.clone(), command.clone(), all)),
         };
-        Ok(Self { name, config: config.clone(), reach })
+        Ok(Self { name, config: config.clone(), reach, reviewing: tokio::sync::Mutex::default() })
     }
 }
 
@@ -64,6 +67,15 @@ impl Failure {
     /// It answered that it did not do it.
     pub(crate) fn failed(why: impl Into<String>) -> Self {
         Self { row: problem::UPSTREAM_BAD, result: ActResult::Failed, why: why.into() }
+    }
+
+    /// It answered, but what it lists is not known to be what was approved.
+    pub(crate) fn unreviewed(error: &ReviewError) -> Self {
+        let row = match error {
+            ReviewError::Store(_) => problem::STORE_FAILED,
+            ReviewError::TooMany(_) | ReviewError::Broken(_) => problem::UNREVIEWED,
+        };
+        Self { row, result: ActResult::Failed, why: error.to_string() }
     }
 
     /// It does not know the session any more.

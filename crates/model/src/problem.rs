@@ -82,13 +82,19 @@ table! {
         "mend the policies: `chancery policy check`, then `chancery policy reload`";
     /// The tool is new or changed and not approved.
     QUARANTINED = "C2006", 403, "the tool changed and waits for approval",
-        "look at it and approve it: `chancery tool approve SERVER TOOL`";
+        "look at it with `chancery tool approve SERVER TOOL`, which says how to approve what it shows";
     /// An evaluation request lacks a field or has one of a wrong type.
     BAD_EVALUATION = "C2007", 400, "the evaluation request is not understood",
         "send subject{type,id}, action{name} and resource{type,id} as AuthZEN 1.0 says";
     /// An argument does not have the type that the tool's definition gives it.
     BAD_ARGUMENT = "C2008", 403, "an argument does not fit the tool's definition",
         "send it as the tool's input schema says";
+    /// A definition was approved, and the policy set that knows it is not in force (yet).
+    POLICIES_BEHIND = "C2009", 503, "the policies in force do not know the tool's definition",
+        "see with `chancery policy status` why, mend the policies, and put them in force: `chancery policy reload`";
+    /// What a server lists could not be compared with what is pinned, so that nothing of it can be trusted.
+    UNREVIEWED = "C2010", 503, "the server's tools could not be reviewed",
+        "mend what the reason says; the server is asked again at the next call";
 
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",

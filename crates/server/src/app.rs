@@ -300,7 +300,7 @@ async fn open_record(
     Ok(recorder)
 }
 
-/// An engine that follows agents and grants, and denies everything until a policy set is installed.
+/// An engine that follows agents, grants and tools, and denies everything until a policy set is installed.
 fn open_engine(store: &Store) -> Result<Arc<Engine>, Problem> {
     let nothing = Files::default();
     let sources = Sources { files: &nothing, servers: &[], tools: &[], hash: sha256 };
@@ -323,7 +323,8 @@ fn follow(engine: &Engine, changed: &Changed) {
     match changed {
         Changed::Agent(agent) => engine.agent_changed(agent),
         Changed::Grant(grant) => follow_grant(engine, grant),
-        Changed::Session(_) | Changed::Tool(_) => {}
+        Changed::Tool(tool) => engine.tool_changed(tool),
+        Changed::Session(_) => {}
     }
 }
 

@@ -50,6 +50,8 @@ struct Inner {
     store: Store,
     clock: Arc<dyn Clock>,
     status: ArcSwap<Status>,
+    /// Why the last attempt to build a set failed, if it did.
+    trouble: ArcSwap<Option<String>>,
     /// One build at a time.
     building: Mutex<()>,
     /// Changes of tools seen, and changes of tools built in.
@@ -73,6 +75,7 @@ impl Policies {
             store,
             clock,
             status: ArcSwap::default(),
+            trouble: ArcSwap::default(),
             building: Mutex::new(()),
             seen: AtomicU64::new(0),
             built: AtomicU64::new(0),
@@ -97,26 +100,30 @@ impl Policies {
     pub(crate) async fn keep_up(&self) {
         loop {
             self.inner.changed.notified().await;
-            self.settle().await;
+            // What went wrong is logged and in the status.
+            let _ = self.settle().await;
         }
     }
 
-    /// Returns once every change of a tool that was committed before is built in, or cannot be.
-    pub(crate) async fn settle(&self) {
+    /// Returns once every change of a tool that was committed before is built in, or cannot be: then with the reason.
+    pub(crate) async fn settle(&self) -> Result<(), String> {
         let this = self.clone();
         // In a task of its own, which goes on when whoever waits has left: what is recorded must come into force.
-        if let Err(error) = tokio::spawn(async move { this.settled().await }).await {
+        tokio::spawn(async move { this.settled().await }).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the policy set could not be rebuilt");
-        }
+            Err(error.to_string())
+        })
     }
 
-    async fn settled(&self) {
+    async fn settled(&self) -> Result<(), String> {
         let _one = self.inner.building.lock().await;
         if self.inner.built.load(Ordering::Acquire) < self.inner.seen.load(Ordering::Acquire)
             && let Err(failure) = self.build("chancery").await
         {
             tracing::error!(code = failure.0.code, why = failure.0.detail, "the policy set could not be rebuilt");
         }
+        // Somebody else may have tried before, for the same change.
+        (**self.inner.trouble.load()).clone().map_or(Ok(()), Err)
     }
 
     /// Reads the files again and puts them in force, all of them or none.
@@ -126,6 +133,13 @@ impl Policies {
     }
 
     async fn build(&self, actor: &str) -> Result<Arc<Status>, Failure> {
+        let built = self.try_build(actor).await;
+        let trouble = built.as_ref().err().map(|failure| failure.0.detail.clone());
+        self.inner.trouble.store(Arc::new(trouble));
+        built
+    }
+
+    async fn try_build(&self, actor: &str) -> Result<Arc<Status>, Failure> {
         let upto = self.inner.seen.load(Ordering::Acquire);
         let tools = tools::all(&self.inner.store).await?;
         let (directory, servers) = (self.inner.directory.clone(), self.inner.servers.clone());

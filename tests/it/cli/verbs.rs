@@ -109,11 +109,27 @@ async fn policies_tools_and_secrets() {
 
     assert!(desk.ok("tool list --server crm").await.contains("crm/echo\tpinned"));
     assert_eq!(desk.run("tool approve crm echo").await.exit, 8);
+    approve_what_was_seen(&desk).await;
     let set = desk.run_with(&["secret", "set", "crm-key"], "canary-91cd\n").await;
     assert!(set.exit == 0 && !set.out.contains("canary"), "{}{}", set.out, set.err);
     assert!(desk.ok("secret list").await.starts_with("crm-key\t1\t"));
     desk.ok("secret delete crm-key").await;
     assert_eq!(desk.run("secret delete crm-key").await.exit, 3);
+}
+
+/// Without a digest the definition is shown, and nothing is approved.
+async fn approve_what_was_seen(desk: &Desk) {
+    let says = |text: &str| json!([{"name": "echo", "description": text, "inputSchema": {"type": "object"}}]);
+    desk.upstream.set_tools(says("Now it sends mail."));
+    assert!(desk.app.agent("lister").await.tools("crm").await.is_empty());
+    let looked = desk.run("tool approve crm echo").await;
+    assert_eq!(looked.exit, 2, "{}", looked.err);
+    assert!(looked.out.contains("-   \"description\": \"Says it back.\""), "{}", looked.out);
+    assert!(looked.out.contains("+   \"description\": \"Now it sends mail.\""), "{}", looked.out);
+    assert!(desk.ok("tool list --server crm").await.contains("crm/echo\tquarantined"));
+    let command = looked.err.split_once("chancery ").expect("a command").1.lines().next().expect("a line").to_owned();
+    assert!(desk.ok(&command).await.contains("state\tpinned"));
+    assert_eq!(desk.run("tool approve crm ghost").await.exit, 3);
 }
 
 #[tokio::test]

@@ -88,13 +88,28 @@ async fn a_changed_tool_waits_for_approval() {
     assert_eq!(waiting["items"][0]["qualified"], "crm/echo");
     let digest = waiting["items"][0]["seen_digest"].as_str().unwrap().to_owned();
     assert!(app.admin("GET", "/v1/findings", Value::Null).await.text().contains("crm/echo"));
-    let wrong = json!({"server": "crm", "tool": "echo", "digest": "00"});
-    assert_eq!(app.admin("POST", "/v1/tools/approve", wrong).await.problem(409), "C6004");
+    let blind = json!({"server": "crm", "tool": "echo"});
+    assert_eq!(app.admin("POST", "/v1/tools/approve", blind).await.problem(400), "C7007");
+    let short = json!({"server": "crm", "tool": "echo", "digest": "00"});
+    assert_eq!(app.admin("POST", "/v1/tools/approve", short).await.problem(400), "C6003");
+    // What is approved is what was looked at, not what came after.
+    upstream.set_tools(json!([{"name": "echo", "description": "Now it sends it twice.", "inputSchema": schema}]));
+    assert_eq!(agent.tools("crm").await, Vec::<String>::new());
+    let stale = json!({"server": "crm", "tool": "echo", "digest": digest});
+    assert_eq!(app.admin("POST", "/v1/tools/approve", stale).await.problem(409), "C6004");
+    let waiting = app.admin("GET", "/v1/tools?state=quarantined", Value::Null).await.ok();
+    let digest = waiting["items"][0]["seen_digest"].as_str().unwrap().to_owned();
+    let command = format!("chancery tool approve --digest {digest} -- crm echo");
+    assert_eq!(waiting["items"][0]["approve"], command);
+    assert!(app.admin("GET", "/v1/findings", Value::Null).await.text().contains(&command));
+    let refused = agent.call("crm", "echo", json!({"text": "x"})).await;
+    assert!(refused["result"]["content"][0]["text"].as_str().unwrap().contains(&command), "{refused}");
     let right = json!({"server": "crm", "tool": "echo", "digest": digest});
-    assert_eq!(app.admin("POST", "/v1/tools/approve", right).await.ok()["state"], "pinned");
+    assert_eq!(app.admin("POST", "/v1/tools/approve", right.clone()).await.ok()["state"], "pinned");
+    assert_eq!(app.admin("POST", "/v1/tools/approve", right).await.problem(409), "C6004");
     assert_eq!(agent.tools("crm").await, ["echo"]);
     assert!(!app.admin("GET", "/v1/findings", Value::Null).await.text().contains("crm/echo"));
-    let ghost = json!({"server": "crm", "tool": "ghost"});
+    let ghost = json!({"server": "crm", "tool": "ghost", "digest": digest});
     assert_eq!(app.admin("POST", "/v1/tools/approve", ghost).await.problem(404), "C6010");
 }
 

@@ -37,6 +37,24 @@ async fn an_upstream_that_echoes_its_credential_does_not_give_it_away() {
 }
 
 #[tokio::test]
+async fn a_credential_in_a_definition_is_not_pinned() {
+    let upstream = HttpUpstream::start().await;
+    let says = format!("Your key is Bearer {SECRET}.");
+    upstream.set_tools(json!([{"name": "echo", "description": says, "inputSchema": {"type": "object"}}]));
+    let app = TestApp::builder().http_with_secret("crm", &upstream, "crm-key").start().await;
+    app.secret("crm-key", SECRET).await;
+    let agent = app.agent("reader").await;
+    app.grant("reader", "crm").await;
+    // What the gateway pins by its own listing is what the agent is shown.
+    assert_eq!(agent.tools("crm").await, ["echo"]);
+    let pinned = app.admin("GET", "/v1/tools", Value::Null).await.text();
+    assert!(pinned.contains("[removed by chancery]") && !pinned.contains(SECRET), "{pinned}");
+    assert!(app.admin("GET", "/v1/findings", Value::Null).await.text().contains("credential-reflected"));
+    let directory = app.stop().await;
+    assert_eq!(files_with(directory.path(), SECRET.as_bytes()), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_childs_variable_is_scrubbed_too() {
     let upstream = StdioUpstream::new();
     let inject = Inject { header: "API_KEY".into(), value: "{secret}".into(), secret: "crm-key".into() };

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{Context, Entity, EntityType, EntityUID, PartialValue, Value};
-use chancery_model::problem::{AGENT_STOPPED, BAD_ARGUMENT, BAD_EVALUATION, DENIED, Row};
-use chancery_model::{AgentState, Timestamp};
+use chancery_model::problem::{
+    AGENT_STOPPED, BAD_ARGUMENT, BAD_EVALUATION, DENIED, POLICIES_BEHIND, QUARANTINED, Row, UNREVIEWED,
+};
+use chancery_model::{AgentState, Hash, Timestamp, ToolState};
 use serde_json::{Map, Value as Json};
 
 use super::State;
@@ -52,7 +54,7 @@ pub(crate) fn tool_call<'s>(
     now: Timestamp,
 ) -> Result<(Query, &'s Callable), Refusal> {
     let agent = acting(state, call.by.agent, now)?;
-    let callable = callable(state, call.server, call.tool)?;
+    let callable = callable(state, call.server, call.tool, call.definition.as_ref())?;
     let args = arguments(state, callable, call.args)?;
     let context = context(&call.by, Some(args))?;
     Ok((query(&agent, &callable.action, &callable.node, context, call.by.human), callable))
@@ -67,7 +69,7 @@ pub(crate) fn listing(
     now: Timestamp,
 ) -> Result<(Query, Query), Refusal> {
     let agent = acting(state, by.agent, now)?;
-    let callable = callable(state, server, tool)?;
+    let callable = callable(state, server, tool, None)?;
     let list = action(state, "tools/list")?;
     Ok((
         query(&agent, list, &callable.node, context(&by, None)?, by.human),
@@ -117,10 +119,37 @@ fn acting(state: &State, name: &str, now: Timestamp) -> Result<Arc<Known>, Refus
     }
 }
 
-fn callable<'s>(state: &'s State, server: &str, tool: &str) -> Result<&'s Callable, Refusal> {
+/// A tool that may be called, by the definition that the policies were checked against.
+fn callable<'s>(
+    state: &'s State,
+    server: &str,
+    tool: &str,
+    definition: Option<&Hash>,
+) -> Result<&'s Callable, Refusal> {
     let tools = state.snapshot.tools.get(server);
-    let found = tools.and_then(|tools| tools.get(tool));
-    found.ok_or_else(|| Refusal::new(DENIED, format!("server `{server}` has no pinned tool `{tool}`")))
+    let Some(found) = tools.and_then(|tools| tools.get(tool)) else {
+        usable(state, &format!("{server}/{tool}"), definition)?;
+        return Err(Refusal::new(DENIED, format!("server `{server}` has no pinned tool `{tool}`")));
+    };
+    usable(state, found.node.uid.eid().as_ref(), definition)?;
+    Ok(found)
+}
+
+/// May this tool be used at all? Not while it is quarantined, and not by another definition than the one the policies
+/// were checked against: they would look for arguments that it does not have. What is no known tool is for others to
+/// judge.
+fn usable(state: &State, qualified: &str, definition: Option<&Hash>) -> Result<(), Refusal> {
+    let built = state.snapshot.standing.get(qualified);
+    let Some(now) = state.tools.get(qualified).or(built.copied()) else { return Ok(()) };
+    if state.tools.is_blocked(qualified) {
+        return Err(Refusal::new(UNREVIEWED, format!("what the server of `{qualified}` lists could not be reviewed")));
+    }
+    if now.state == ToolState::Quarantined {
+        return Err(Refusal::new(QUARANTINED, format!("the tool `{qualified}` waits for approval")));
+    }
+    let known = built.is_some_and(|built| built.digest == now.digest && definition.is_none_or(|d| *d == built.digest));
+    let why = || format!("the policies in force do not know this definition of `{qualified}` yet");
+    if known { Ok(()) } else { Err(Refusal::new(POLICIES_BEHIND, why())) }
 }
 
 fn action<'s>(state: &'s State, name: &str) -> Result<&'s Arc<Action>, Refusal> {
@@ -177,6 +206,7 @@ fn part(state: &State, action: &Action, server: &Node, name: &str, id: &str) -> 
 /// An AuthZEN question in the engine's terms.
 pub(crate) fn evaluation(state: &State, asked: Question<'_>, now: Timestamp) -> Result<Query, Refusal> {
     let action = authzen_action(state, &asked.action.name)?;
+    usable(state, action.node.uid.eid().as_ref(), None)?;
     let takes_principal = |kind: &EntityType| action.takes_principal(kind);
     let takes_resource = |kind: &EntityType| action.takes_resource(kind);
     agree(asked.subject, asked.resource)?;
@@ -246,6 +276,9 @@ fn subject(
     let uid = entity::uid(kind, &asked.id);
     let known = state.find(&state.snapshot, &uid);
     if OURS.contains(&asked.kind.as_str()) {
+        if asked.kind == "Tool" {
+            usable(state, &asked.id, None)?;
+        }
         let unknown = || Refusal::new(DENIED, format!("there is no {} `{}`", asked.kind, asked.id));
         return known.ok_or_else(unknown);
     }

@@ -95,7 +95,8 @@ fn fill(item: &mut Value) {
     }
 }
 
-/// Servers and tools are what the configuration and the pinned definitions say; the file may put them in groups.
+/// Servers and tools are what the configuration and the approved definitions say; the file may put them in groups. A
+/// tool that nobody approved yet is there with the hints of one that says nothing.
 fn add_servers(entries: &mut Entries, sources: &Sources<'_>) {
     for server in server_names(sources) {
         let entry = entries.entry(("Server".into(), server.to_owned())).or_insert_with(|| json!({"parents": []}));
@@ -146,7 +147,7 @@ impl Directory {
         known.collect()
     }
 
-    /// Every pinned tool, by server and name.
+    /// Every tool that has an action, by server and name.
     pub fn tools(
         &self,
         sources: &Sources<'_>,

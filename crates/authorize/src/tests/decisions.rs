@@ -47,7 +47,8 @@ fn a_grant_for_humans_needs_one() {
     engine.grant_changed(&given).unwrap();
     assert!(!refund(&engine, &args()).allows());
     let by = Acting { human: Some("mia"), ..by("crm") };
-    let call = ToolCall { by, server: "billing", tool: "refund", args: &args(), args_digest: [0; 32] };
+    let call =
+        ToolCall { by, server: "billing", tool: "refund", definition: None, args: &args(), args_digest: [0; 32] };
     assert!(engine.tool_call(&call, NOW).allows());
 }
 
@@ -113,7 +114,14 @@ fn a_forbid_wins() {
     engine.grant_changed(&grant(1, "tools-call", "Agent::\"crm\"", "Server::\"billing\"")).unwrap();
     let verdict = refund(&engine, &args());
     assert_eq!(verdict.why, "policy `no` forbids it");
-    let list = ToolCall { by: by("crm"), server: "billing", tool: "list", args: &Value::Null, args_digest: [0; 32] };
+    let list = ToolCall {
+        by: by("crm"),
+        server: "billing",
+        tool: "list",
+        definition: None,
+        args: &Value::Null,
+        args_digest: [0; 32],
+    };
     assert!(engine.tool_call(&list, NOW).allows());
 }
 
@@ -194,5 +202,70 @@ fn other_acts_are_decided_on_their_resource() {
     assert!(!act("resources/read", Some("file:///etc/passwd")).allows());
     for (action, resource) in [("resources/read", None), ("mcp/connect", Some("x")), ("no/such", None)] {
         assert!(!act(action, resource).allows(), "{action}");
+    }
+}
+
+#[test]
+fn a_tool_is_judged_by_the_definition_that_the_policies_know() {
+    use chancery_model::ToolState::{Pinned, Quarantined};
+    use chancery_model::problem::{POLICIES_BEHIND, QUARANTINED};
+    let engine = engine(CALL);
+    engine.grant_changed(&grant(1, "tools-call", "Agent::\"crm\"", "Server::\"billing\"")).unwrap();
+    let call = |definition: [u8; 32]| {
+        let args = args();
+        let call = ToolCall {
+            by: by("crm"),
+            server: "billing",
+            tool: "refund",
+            definition: Some(definition),
+            args: &args,
+            args_digest: [0; 32],
+        };
+        engine.tool_call(&call, NOW).code
+    };
+    assert_eq!((call([0; 32]), call([1; 32])), (None, Some(POLICIES_BEHIND)));
+    let listed = || engine.lists(by("crm"), "billing", "refund", NOW);
+    assert!(listed());
+    let mut refund = super::tools().remove(0);
+    for (state, digest, code) in
+        [(Quarantined, [0; 32], Some(QUARANTINED)), (Pinned, [1; 32], Some(POLICIES_BEHIND)), (Pinned, [0; 32], None)]
+    {
+        (refund.state, refund.digest) = (state, digest);
+        engine.tool_changed(&refund);
+        assert_eq!((call([0; 32]), listed()), (code, code.is_none()), "{state:?}");
+    }
+    for blocked in [true, false] {
+        engine.block_server("billing", blocked);
+        assert_eq!(listed(), !blocked);
+    }
+    // A set that knows the new definition ends it; what changed before it was built still counts.
+    refund.digest = [1; 32];
+    engine.tool_changed(&refund);
+    assert_eq!(call([1; 32]), Some(POLICIES_BEHIND));
+    engine.install(super::build_with(&[("p.cedar", CALL)], &[refund]).unwrap());
+    assert_eq!((call([1; 32]), call([0; 32])), (None, Some(POLICIES_BEHIND)));
+}
+
+#[test]
+fn of_a_tool_that_was_never_approved_nothing_is_believed() {
+    let definition = json!({"inputSchema": {"type": "object", "properties": {"amount": {"type": "string"}}},
+        "annotations": {"readOnlyHint": true}});
+    let mut tools = super::tools();
+    tools.push(chancery_model::Tool::unapproved("billing", "wipe", ([5; 32], definition.to_string()), NOW));
+    let text = format!(
+        "{CALL} @id(\"reading\") permit (principal, action, resource is Tool) when {{ resource.read_only }};
+         @id(\"wipe\") permit (principal, action == Action::\"billing/wipe\", resource);"
+    );
+    let snapshot = super::build_with(&[("p.cedar", &text)], &tools).unwrap();
+    assert_eq!(snapshot.warnings().iter().filter(|w| w.code == "C3012").count(), 1, "it waits for the tool");
+    let engine = crate::Engine::new(snapshot);
+    engine.agent_changed(&agent("crm"));
+    for name in ["tools/list", "tools/call"] {
+        let asked = json!({
+            "subject": {"type": "Agent", "id": "crm"}, "action": {"name": name},
+            "resource": {"type": "Tool", "id": "billing/wipe"}, "context": {"session": {"age_seconds": 1}},
+        });
+        let verdict = engine.evaluate(&serde_json::from_value(asked).unwrap(), NOW);
+        assert_eq!(verdict.code, Some(chancery_model::problem::QUARANTINED), "{name}: {}", verdict.why);
     }
 }

@@ -7,7 +7,7 @@ use super::{CALL, NOW, by, engine, grant, refund};
 use crate::{Asked, ToolCall};
 
 fn call(args: &Value) -> ToolCall<'_> {
-    ToolCall { by: by("crm"), server: "billing", tool: "refund", args, args_digest: [0; 32] }
+    ToolCall { by: by("crm"), server: "billing", tool: "refund", definition: None, args, args_digest: [0; 32] }
 }
 
 fn told(misses: &[NearMiss]) -> Vec<String> {

@@ -196,21 +196,22 @@ fn servers(context: &Context) -> Vec<String> {
     context.config().map(|config| config.servers.keys().cloned().collect()).unwrap_or_default()
 }
 
-/// The tools that a running server has pinned; none without one, and policies about tools then wait.
+/// The tools that a running server knows; none without one, and policies about tools then wait.
 async fn tools(context: &Context) -> Vec<Tool> {
     let Ok(admin) = context.admin() else { return Vec::new() };
     let found = admin.get("/v1/tools").await.unwrap_or_default();
-    items(&found).iter().filter_map(pinned).collect()
+    items(&found).iter().filter_map(known).collect()
 }
 
-fn pinned(row: &Value) -> Option<Tool> {
+fn known(row: &Value) -> Option<Tool> {
     let text = |name: &str| row[name].as_str().map(str::to_owned);
     Some(Tool {
         server: text("server")?,
         name: text("name")?,
         state: serde_json::from_value(row["state"].clone()).ok()?,
-        digest: unhex(&text("digest")?)?,
-        definition: text("definition")?,
+        // Nothing was approved of a tool that has none.
+        digest: text("digest").and_then(|digest| unhex(&digest)).unwrap_or_default(),
+        definition: text("definition").unwrap_or_default(),
         seen: None,
         since: text("since_at").and_then(|at| Timestamp::parse(&at))?,
     })

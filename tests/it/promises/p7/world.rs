@@ -274,7 +274,7 @@ impl Request {
                     session_age: Span::seconds(*age),
                     reason: reason.as_deref(),
                 };
-                engine.tool_call(&ToolCall { by, server, tool, args, args_digest: [7; 32] }, now)
+                engine.tool_call(&ToolCall { by, server, tool, definition: None, args, args_digest: [7; 32] }, now)
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chancery_authorize::{Asked, Engine, Files, Snapshot, Sources, as_of};
-use chancery_model::{NearMiss, Timestamp};
+use chancery_model::{NearMiss, Timestamp, ToolState};
 use chancery_store::policies::PolicySet;
 use chancery_store::{agents, grants, tools};
 
@@ -20,7 +20,9 @@ pub(super) async fn explain(
 ) -> Answer<(Vec<NearMiss>, Option<String>)> {
     let files = Files(set.files.clone());
     let servers: Vec<String> = rooms.config.servers.keys().cloned().collect();
-    let tools = tools::all(&rooms.store).await?;
+    let mut tools = tools::all(&rooms.store).await?;
+    // One that is quarantined today may not have been then.
+    tools.iter_mut().filter(|tool| tool.was_approved()).for_each(|tool| tool.state = ToolState::Pinned);
     let sources = Sources { files: &files, servers: &servers, tools: &tools, hash: sha256 };
     let Ok(snapshot) = Snapshot::build(&sources) else {
         let why = "the policies of that time do not fit today's tools: they cannot be asked again";

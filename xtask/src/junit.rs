@@ -1,11 +1,18 @@
 //! Reads what nextest wrote about a run (JUnit XML): counts, and the lines that tests print for us.
 
+use std::path::PathBuf;
+
 use crate::shell::{self, Fallible};
 use crate::steps::Count;
 
+/// Where it writes: in the workspace, wherever the target directory is.
+pub fn path() -> PathBuf {
+    shell::top().join("target/nextest/default/junit.xml")
+}
+
 /// The report of the last run.
 pub fn report() -> Fallible<String> {
-    let path = shell::target().join("nextest/default/junit.xml");
+    let path = path();
     std::fs::read_to_string(&path).map_err(|why| format!("cannot read {}: {why}", path.display()))
 }
 

@@ -55,7 +55,7 @@ fn nextest_is_there() -> Fallible {
 }
 
 fn tests() -> Fallible<Count> {
-    let report = shell::target().join("nextest/default/junit.xml");
+    let report = junit::path();
     forget(&report)?;
     let outcome = shell::run(NEXTEST);
     let count = junit::report().and_then(|report| junit::count(&report));

@@ -1,7 +1,7 @@
 //! One parse: JSON is read once, ambiguous input is refused, and the canonical form is what everybody else sees.
 //!
-//! Two readers of one text must not see two values. So: no duplicate keys (after unescaping), no lone surrogates,
-//! no byte order mark, nothing behind the value, no number that a double cannot hold exactly as written,
+//! Two readers of one text must not see two values. So: no duplicate keys (after unescaping, and after case folding,
+//! for some readers ignore case), no lone surrogates, no byte order mark, nothing behind the value, no number that a double cannot hold exactly as written,
 //! bounded depth and size. What passes is re-serialised by RFC 8785 (JCS).
 
 use std::fmt;
@@ -149,17 +149,41 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         self.deeper(|budget| {
             let mut members = Map::new();
+            let mut cased = false;
             while let Some(key) = map.next_key::<String>()? {
                 budget.keys = budget.keys.checked_sub(1).ok_or_else(|| A::Error::custom("too many members"))?;
                 let value = map.next_value_seed(Strict(budget))?;
                 if members.contains_key(&key) {
                     return Err(A::Error::custom(format_args!("the key `{key}` appears twice")));
                 }
+                cased |= !key.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
                 members.insert(key, value);
             }
+            if cased && let Some((one, other)) = alike(&members) {
+                let why = format_args!("the keys `{one}` and `{other}` are the same to readers that ignore case");
+                return Err(A::Error::custom(why));
+            }
+            members.sort_keys();
             Ok(Value::Object(members))
         })
     }
+}
+
+/// Two names that are one to a reader that ignores case.
+fn alike(members: &Map<String, Value>) -> Option<(&str, &str)> {
+    let mut names: Vec<(String, &str)> = members.keys().map(|name| (folded(name), name.as_str())).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| (pair[0].1, pair[1].1))
+}
+
+/// A name without case: equal for all names that simple case folding of Unicode makes equal, and for a few more
+/// (`ß` and `ss`). Letters with several small or large forms (`s` and `ſ`, `k` and the Kelvin sign) go both ways.
+pub fn folded(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    let large = name.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase);
+    large.flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -175,6 +199,12 @@ mod tests {
         for text in [
             r#"{"a":1,"a":2}"#,
             r#"{"a":1,"\u0061":2}"#,
+            r#"{"amount":1,"Amount":2}"#,
+            r#"{"arguments":1,"argument\u017f":2}"#,
+            r#"{"ok":1,"o\u212a":2}"#,
+            r#"[{"a":{"straße":1,"STRASSE":2,"c":3}}]"#,
+            r#"{"\u00df":1,"b":2,"\u1e9e":3}"#,
+            r#"{"\u03c3":1,"\u03c2":2}"#,
             r#""\ud800""#,
             "\u{feff}{}",
             r#"{"a":1}x"#,
@@ -189,6 +219,13 @@ mod tests {
         }
         assert!(read(&"[".repeat(100_000)).is_err());
         assert!(parse_strict(b"\"\xff\"", Limits::default()).is_err());
+    }
+
+    #[test]
+    fn names_that_differ_in_more_than_case_are_two() {
+        for text in [r#"{"fooBar":1,"fooBaz":2,"foo":3}"#, r#"{"Ä":1,"A":2,"ö":3}"#, r#"[{"a":1},{"A":1}]"#] {
+            assert!(read(text).is_ok(), "{text}");
+        }
     }
 
     #[test]
@@ -218,6 +255,16 @@ mod tests {
             plain += usize::from(is_plain(&value));
         }
         assert!((2..=3).contains(&plain), "{plain}");
+    }
+
+    /// Whether objects keep the order in which members were added depends on what else is built: it must not matter.
+    #[test]
+    fn the_order_in_which_members_came_is_no_difference() {
+        let mut value = read(r#"{"b":1,"a":{"d":"x","c":[{"f":1,"e":2}]}}"#).unwrap();
+        assert_eq!(canonical(&value).unwrap(), br#"{"a":{"c":[{"e":2,"f":1}],"d":"x"},"b":1}"#);
+        assert!(is_plain(&value), "what was read is in order already");
+        value["a"]["a"] = 1.into();
+        assert_eq!(canonical(&value).unwrap(), br#"{"a":{"a":1,"c":[{"e":2,"f":1}],"d":"x"},"b":1}"#);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use entry::{
 pub use finding::{Finding, Severity};
 pub use grant::{Grant, GrantMode};
 pub use id::{AgentId, BadId, DecisionId, GrantId, SessionId};
-pub use json::{ArgumentsRefused, Limits, canonical, parse_strict};
+pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};
 pub use problem::Problem;
 pub use random::Random;
 pub use secret::Secret;

@@ -6,6 +6,7 @@ use chancery_model::{Agent, BearerUse, Session, Timestamp, problem};
 
 use crate::access::Access;
 use crate::authenticator::Authenticator;
+use crate::directory::{AgentSlot, SessionSlot};
 use crate::dpop::Asked;
 use crate::jose::sha256;
 use crate::metadata::resource_metadata_url;
@@ -56,9 +57,27 @@ impl Authenticator {
     pub fn caller(&self, facts: &RequestFacts<'_>) -> Result<Caller, Refused> {
         let (scheme, token) = match presented(facts.authorization) {
             Ok(presented) => presented,
-            Err(reason) => return Err(self.refuse(reason, facts, Scheme::Bearer)),
+            Err(reason) => return Err(self.refuse(reason, facts.audience, Scheme::Bearer)),
         };
-        self.admit(facts, scheme, token).map_err(|reason| self.refuse(reason, facts, scheme))
+        self.admit(facts, scheme, token).map_err(|reason| self.refuse(reason, facts.audience, scheme))
+    }
+
+    /// Is an admitted caller still in force? To be asked again after whatever its request waited for: a change that is
+    /// committed is seen here. `audience` is the door's resource.
+    ///
+    /// # Errors
+    /// [`Refused`] if the agent was stopped or changed, its session ended, or its leave to go without proofs withdrawn.
+    pub fn still(&self, caller: &Caller, audience: &str) -> Result<(), Refused> {
+        let scheme = if caller.bearer { Scheme::Bearer } else { Scheme::Dpop };
+        self.unchanged(caller).map_err(|reason| self.refuse(reason, audience, scheme))
+    }
+
+    fn unchanged(&self, caller: &Caller) -> Result<(), Reason> {
+        let gone = || Reason::session("it is over");
+        let agent = self.directory.agent_of(&caller.agent.id).ok_or_else(gone)?;
+        let session = self.directory.session(&caller.session.id).ok_or_else(gone)?;
+        let (agent, _) = in_force(&agent, &session, self.clock.now())?;
+        if caller.bearer { bearer_allowed(&agent) } else { Ok(()) }
     }
 
     fn admit(&self, facts: &RequestFacts<'_>, scheme: Scheme, token: &str) -> Result<Caller, Reason> {
@@ -66,7 +85,7 @@ impl Authenticator {
         let digest = sha256(token.as_bytes());
         let access = self.access(token, digest)?;
         still_good(&access, facts.audience, now)?;
-        let (agent, session) = in_force(&access, now)?;
+        let (agent, session) = in_force(&access.agent, &access.session, now)?;
         match (scheme, &access.jkt) {
             (Scheme::Dpop, Some(jkt)) => self.possession(facts, &digest, jkt)?,
             (Scheme::Bearer, None) => bearer_allowed(&agent)?,
@@ -103,8 +122,8 @@ impl Authenticator {
         Ok(self.dpop.take(&proof)?)
     }
 
-    fn refuse(&self, reason: Reason, facts: &RequestFacts<'_>, scheme: Scheme) -> Refused {
-        let metadata = resource_metadata_url(&self.config.issuer, facts.audience);
+    fn refuse(&self, reason: Reason, audience: &str, scheme: Scheme) -> Refused {
+        let metadata = resource_metadata_url(&self.config.issuer, audience);
         reason.at(metadata, self.dpop.nonce(), scheme == Scheme::Bearer)
     }
 }
@@ -134,12 +153,12 @@ fn still_good(access: &Access, audience: &str, now: Timestamp) -> Result<(), Rea
     Ok(())
 }
 
-fn in_force(access: &Access, now: Timestamp) -> Result<(Arc<Agent>, Arc<Session>), Reason> {
-    let (agent, session) = (access.agent.agent(), access.session.session());
+fn in_force(agent: &AgentSlot, slot: &SessionSlot, now: Timestamp) -> Result<(Arc<Agent>, Arc<Session>), Reason> {
+    let (agent, session) = (agent.agent(), slot.session());
     if !agent.may_authenticate(now) {
         return Err(stopped(&agent, now));
     }
-    let admits = session.admits(now, access.session.used(), agent.epoch);
+    let admits = session.admits(now, slot.used(), agent.epoch);
     admits.map_err(|ended| Reason::session(ended.to_string()))?;
     Ok((agent, session))
 }

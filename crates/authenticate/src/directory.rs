@@ -79,9 +79,14 @@ impl Directory {
     /// By id, or by name.
     pub(crate) fn agent(&self, id_or_name: &str) -> Option<Arc<AgentSlot>> {
         match id_or_name.parse::<AgentId>() {
-            Ok(id) => self.agents.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned(),
+            Ok(id) => self.agent_of(&id),
             Err(_) => self.names.read().unwrap_or_else(PoisonError::into_inner).get(id_or_name).cloned(),
         }
+    }
+
+    /// By id.
+    pub(crate) fn agent_of(&self, id: &AgentId) -> Option<Arc<AgentSlot>> {
+        self.agents.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// Every agent.

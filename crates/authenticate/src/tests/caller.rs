@@ -77,6 +77,26 @@ async fn a_suspended_agents_next_call_is_refused_although_its_token_lives() {
 }
 
 #[tokio::test]
+async fn an_admitted_caller_is_in_force_until_it_is_stopped() {
+    let world = World::new().await;
+    let caller = world.call_now(&world.token().await).unwrap();
+    assert!(world.auth.still(&caller, AUDIENCE).is_ok());
+    world.change("crm", |agent| agent.suspend().unwrap()).await;
+    let refused = world.auth.still(&caller, AUDIENCE).unwrap_err();
+    assert_eq!((refused.row.code, refused.error), ("C1006", Some("invalid_token")));
+    world.change("crm", |agent| agent.resume().unwrap()).await;
+    assert_eq!(world.auth.still(&caller, AUDIENCE).unwrap_err().row.code, "C1005", "it is another epoch");
+
+    let caller = world.call_now(&world.token().await).unwrap();
+    world.auth.end_session(&caller.session.id, "local:1000").await.unwrap();
+    assert_eq!(world.auth.still(&caller, AUDIENCE).unwrap_err().row.code, "C1005");
+
+    let caller = world.call_now(&world.token().await).unwrap();
+    world.clock.advance(Span::days(400));
+    assert!(world.auth.still(&caller, AUDIENCE).is_err());
+}
+
+#[tokio::test]
 async fn an_expired_agent_is_refused() {
     let world = World::new().await;
     let token = world.token().await;

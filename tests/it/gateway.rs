@@ -10,3 +10,4 @@ mod pins;
 mod sessions;
 mod stdio;
 mod streams;
+mod waiting;

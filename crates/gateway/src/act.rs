@@ -83,13 +83,15 @@ where
     let flight = Flight::new(gateway, &receipt, known, slot, busy);
     let mut relay = Relay::new(gateway, upstream, &caller, known.reason(), &message);
 
-    // Inject: the upstream's credential, which the agent never sees.
-    let credential = match gateway.credentials.of(upstream).await {
-        Ok(credential) => credential,
-        Err(refusal) => return Ok(flight.not_sent(refusal).await),
-    };
-    let shared = match gateway.shared_child(upstream, &caller, &place, &credential) {
-        Ok(shared) => shared,
+    // Inject: the upstream's credential, which the agent never sees. Whatever was waited for up to here, a caller who
+    // was stopped meanwhile is not in force any more, and nothing is waited for between this and the sending.
+    let credential = gateway.credentials.of(upstream).await;
+    let ready = credential.and_then(|credential| {
+        read::still(gateway, &head, &caller)?;
+        Ok((gateway.shared_child(upstream, &caller, &place, &credential)?, credential))
+    });
+    let (shared, credential) = match ready {
+        Ok(ready) => ready,
         Err(refusal) => return Ok(flight.not_sent(refusal).await),
     };
     relay.scrubber = credential.scrubber.clone();

@@ -22,12 +22,13 @@ pub(crate) async fn after(
     (upstream, place): (&Upstream, &Place),
     answered: Result<Answered, Failure>,
 ) -> Response<Body> {
+    relay.session = place.session().cloned();
     let Answered { answer, opened } = match answered {
         Ok(answered) => answered,
         Err(failure) => return failed(flight, &relay, failure).await,
     };
     let fresh = opened.map(|link| relay.gateway.sessions.open(&relay.caller, upstream, link));
-    relay.session = fresh.clone().or_else(|| place.session().cloned());
+    relay.session = fresh.clone().or(relay.session);
     let limits = relay.gateway.config.limits;
     if form == Form::Listen || relay.waits() {
         flight.carries();

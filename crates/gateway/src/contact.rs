@@ -214,10 +214,7 @@ impl Own<'_> {
     async fn without_session(&self) -> Result<Vec<Value>, Failure> {
         let child = match &self.upstream.reach {
             Reach::Http(_) => None,
-            Reach::Stdio(program) => {
-                let secret = self.credential.variable.as_ref().map(|(name, secret)| (name.as_str(), secret));
-                Some(program.start(secret, &self.credential.scrubber)?)
-            }
+            Reach::Stdio(program) => Some(program.start(self.credential)?),
         };
         self.pages(Wire::Stateless, &Place::Bare, child).await
     }

@@ -25,12 +25,12 @@ pub(crate) fn decide(
     let Verdict { decision, code, why, permit } = match &intent.tool {
         Some(tool) => {
             let (server, definition, tool) = (&*intent.server, Some(tool.tool.digest), tool.tool.name.as_str());
-            let (args, args_digest) = (&intent.arguments, intent.digest);
+            let (args, args_digest) = (&intent.arguments, intent.given.digest);
             gateway.engine.tool_call(&ToolCall { by, server, tool, definition, args, args_digest }, now)
         }
         None => {
             let (server, action) = (&*intent.server, methods::action(intent.act, &intent.method));
-            let (resource, args_digest) = (intent.resource.as_deref(), intent.digest);
+            let (resource, args_digest) = (intent.resource.as_deref(), intent.given.digest);
             gateway.engine.server_act(&ServerAct { by, server, action, resource, args_digest }, now)
         }
     };

@@ -9,7 +9,7 @@ use http::Response;
 
 use crate::body::Body;
 use crate::gateway::Gateway;
-use crate::known::Known;
+use crate::known::{Known, detail as shortened};
 use crate::refusal::{Refusal, Subject};
 use crate::sessions::Busy;
 use crate::slots::Slot;
@@ -81,7 +81,7 @@ impl Flight {
         let mut outcome = self.outcome.take()?;
         outcome.at = self.gateway.clock.now();
         outcome.result = Some(ended);
-        outcome.detail = detail;
+        outcome.detail = detail.as_deref().map(shortened);
         if let Some(content) = result.filter(|_| self.keep_result) {
             let most = self.gateway.config.limits.kept_result;
             if content.len() > most {

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chancery_authenticate::jose::sha256;
 use chancery_authorize::Permit;
-use chancery_model::{DecisionId, canonical};
+use chancery_model::DecisionId;
 use chancery_record::Receipt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Incoming;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::body;
 use crate::inject::Credential;
+use crate::intend::Given;
 use crate::message::{Form, Message};
 use crate::sessions::{Link, McpSession, Place, SESSION};
 use crate::upstream::http::Http;
@@ -84,12 +83,8 @@ pub(crate) async fn forward_own(receipt: &Receipt, parcel: Parcel<'_>) -> Result
 
 fn covers(permit: &Permit, parcel: &Parcel<'_>) -> bool {
     let name = parcel.message.text("name").filter(|_| parcel.message.method() == "tools/call");
-    let arguments = || match parcel.message.param("arguments") {
-        Some(arguments) => canonical(arguments).ok(),
-        None => canonical(&Value::Null).ok(),
-    };
-    let same_arguments = || name.is_none() || arguments().is_some_and(|bytes| sha256(&bytes) == *permit.args_digest());
-    **permit.server() == *parcel.upstream.name && permit.tool().map(|tool| &**tool) == name && same_arguments()
+    let same = || Given::of(&parcel.message).is_ok_and(|given| given.digest == *permit.args_digest());
+    **permit.server() == *parcel.upstream.name && permit.tool().map(|tool| &**tool) == name && same()
 }
 
 async fn send(intent: DecisionId, parcel: Parcel<'_>) -> Result<Answered, Failure> {
@@ -194,10 +189,9 @@ fn refuse_status(status: StatusCode, parcel: &Parcel<'_>) -> Result<(), Failure>
 async fn over_stdio(intent: DecisionId, program: &Program, parcel: Parcel<'_>) -> Result<Answered, Failure> {
     let mut message = parcel.message;
     let (child, opened) = match parcel.place {
-        Place::In(session) => (child_of(session)?, None),
+        Place::In(session) => (child_of(session, parcel.credential)?, None),
         Place::New => {
-            let secret = parcel.credential.variable.as_ref().map(|(name, secret)| (name.as_str(), secret));
-            let child = program.start(secret, &parcel.credential.scrubber)?;
+            let child = program.start(parcel.credential)?;
             (child.clone(), Some(Link::Stdio(child)))
         }
         Place::Bare => (parcel.shared.ok_or_else(|| Failure::not_sent("it has no running process"))?, None),
@@ -230,9 +224,11 @@ async fn tell(child: &Arc<Child>, mut message: Message, intent: DecisionId) -> R
     child.tell(&message).await
 }
 
-fn child_of(session: &Arc<McpSession>) -> Result<Arc<Child>, Failure> {
+/// A child that was started with another credential than today's is not used any more: its session is over.
+fn child_of(session: &Arc<McpSession>, credential: &Credential) -> Result<Arc<Child>, Failure> {
     match &session.link {
-        Link::Stdio(child) => Ok(child.clone()),
+        Link::Stdio(child) if child.generation == credential.generation => Ok(child.clone()),
+        Link::Stdio(_) => Err(Failure::outdated()),
         Link::Http(_) => Err(Failure::not_sent("the session belongs to another kind of upstream")),
     }
 }

@@ -208,12 +208,12 @@ impl Gateway {
         let key = (upstream.name.clone(), caller.agent.id.to_string());
         let now = self.clock.monotonic();
         let mut shared = lock(&self.shared);
-        if let Some((child, used)) = shared.get_mut(&key).filter(|(child, _)| !child.is_gone()) {
+        let usable = |child: &Child| !child.is_gone() && child.generation == credential.generation;
+        if let Some((child, used)) = shared.get_mut(&key).filter(|(child, _)| usable(child)) {
             *used = now;
             return Ok(Some(child.clone()));
         }
-        let secret = credential.variable.as_ref().map(|(name, secret)| (name.as_str(), secret));
-        let child = program.start(secret, &credential.scrubber).map_err(|failure| failure.refusal())?;
+        let child = program.start(credential).map_err(|failure| failure.refusal())?;
         shared.insert(key, (child.clone(), now));
         Ok(Some(child))
     }

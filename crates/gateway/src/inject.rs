@@ -23,13 +23,29 @@ pub trait Secrets: Send + Sync + 'static {
 pub(crate) struct Credential {
     pub(crate) header: Option<(HeaderName, HeaderValue)>,
     pub(crate) variable: Option<(String, Secret)>,
+    /// Takes this credential out of answers, and those it replaced: whoever was given one may still say it.
     pub(crate) scrubber: Arc<Scrubber>,
+    /// Another number for another value: a child that was started with another one has another credential.
+    pub(crate) generation: u64,
+    /// The secrets that are looked for, newest first.
+    secrets: Vec<Secret>,
 }
+
+/// Replaced secrets of one server that are still looked for.
+const REPLACED: usize = 3;
 
 /// Opened credentials by server.
 pub(crate) struct Credentials {
     secrets: Arc<dyn Secrets>,
-    opened: Mutex<HashMap<Arc<str>, Arc<Credential>>>,
+    opened: Mutex<Opened>,
+}
+
+#[derive(Default)]
+struct Opened {
+    /// How often everything was forgotten. What was opened before the last time is opened again.
+    forgotten: u64,
+    generation: u64,
+    credentials: HashMap<Arc<str>, (u64, Arc<Credential>)>,
 }
 
 impl Credentials {
@@ -39,21 +55,25 @@ impl Credentials {
 
     /// Forgets all, so that changed secrets are read again.
     pub(crate) fn forget(&self) {
-        lock(&self.opened).clear();
+        lock(&self.opened).forgotten += 1;
     }
 
     /// The credential for this upstream.
     pub(crate) async fn of(&self, upstream: &Upstream) -> Result<Arc<Credential>, Refusal> {
-        if let Some(known) = lock(&self.opened).get(&upstream.name).cloned() {
-            return Ok(known);
-        }
+        let before = {
+            let opened = lock(&self.opened);
+            if let Some((at, known)) = opened.credentials.get(&upstream.name)
+                && *at == opened.forgotten
+            {
+                return Ok(known.clone());
+            }
+            opened.forgotten
+        };
         let credential = match &upstream.config.inject {
-            None => Credential { header: None, variable: None, scrubber: Arc::default() },
+            None => Credential::none(),
             Some(inject) => self.open(inject, &upstream.config.transport).await?,
         };
-        let credential = Arc::new(credential);
-        lock(&self.opened).insert(upstream.name.clone(), credential.clone());
-        Ok(credential)
+        Ok(lock(&self.opened).take(&upstream.name, before, credential))
     }
 
     async fn open(&self, inject: &Inject, transport: &Transport) -> Result<Credential, Refusal> {
@@ -68,19 +88,52 @@ impl Credentials {
             )));
         }
         let value = Secret::new(inject.value.replace("{secret}", secret.expose()));
-        let scrubber = Arc::new(Scrubber::new([secret.expose()]));
         match transport {
             Transport::Http(_) => {
                 let name = header_name(&inject.name).map_err(missing)?;
                 let mut header = HeaderValue::from_str(value.expose())
                     .map_err(|_| missing(format!("secret `{}` cannot stand in a header", inject.secret)))?;
                 header.set_sensitive(true);
-                Ok(Credential { header: Some((name, header)), variable: None, scrubber })
+                Ok(Credential { header: Some((name, header)), secrets: vec![secret], ..Credential::none() })
             }
             Transport::Stdio(_) => {
-                Ok(Credential { header: None, variable: Some((inject.name.clone(), value)), scrubber })
+                let variable = Some((inject.name.clone(), value));
+                Ok(Credential { variable, secrets: vec![secret], ..Credential::none() })
             }
         }
+    }
+}
+
+impl Credential {
+    fn none() -> Self {
+        Self { header: None, variable: None, scrubber: Arc::default(), generation: 0, secrets: Vec::new() }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.header == other.header && self.variable == other.variable
+    }
+}
+
+impl Opened {
+    /// Takes over a credential that was opened when everything had been forgotten `at` times; gives the one to use.
+    fn take(&mut self, server: &Arc<str>, at: u64, mut fresh: Credential) -> Arc<Credential> {
+        let known = self.credentials.get(server).cloned();
+        let credential = match &known {
+            Some((_, known)) if known.is_same(&fresh) => known.clone(),
+            _ => {
+                let replaced = known.iter().flat_map(|(_, known)| &known.secrets).take(REPLACED).cloned();
+                fresh.secrets.extend(replaced);
+                fresh.scrubber = Arc::new(Scrubber::new(fresh.secrets.iter().map(Secret::expose)));
+                self.generation += 1;
+                fresh.generation = self.generation;
+                Arc::new(fresh)
+            }
+        };
+        // What was opened before a change must not stand in the place of what was opened after it.
+        if known.is_none_or(|(newest, _)| newest <= at) {
+            self.credentials.insert(server.clone(), (at, credential.clone()));
+        }
+        credential
     }
 }
 
@@ -102,4 +155,82 @@ pub(crate) fn header_name(name: &str) -> Result<HeaderName, String> {
         return Err(format!("the header `{name}` cannot carry a credential"));
     }
     Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Limits, PinMode, ServerConfig, Timeouts};
+    use std::collections::BTreeMap;
+    use tokio::sync::Semaphore;
+
+    /// Opens the value that stands there when it is asked, and gives it once it may.
+    struct Slow {
+        value: Mutex<String>,
+        asked: Semaphore,
+        may: Semaphore,
+    }
+
+    impl Secrets for Slow {
+        fn open<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<Secret>, String>> {
+            Box::pin(async {
+                let value = lock(&self.value).clone();
+                self.asked.add_permits(1);
+                self.may.acquire().await.unwrap().forget();
+                Ok(Some(Secret::new(value)))
+            })
+        }
+    }
+
+    fn upstream() -> Upstream {
+        let inject = Inject { name: "x-key".into(), value: "{secret}".into(), secret: "key".into() };
+        let transport = Transport::Http("http://127.0.0.1:1/mcp".into());
+        let server =
+            ServerConfig { transport, inject: Some(inject), record_fields: Vec::new(), pin: PinMode::default() };
+        let all = Config {
+            public_url: String::new(),
+            servers: BTreeMap::new(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        };
+        Upstream::new("crm", &server, &all).unwrap()
+    }
+
+    fn rig(may: usize) -> (Arc<Slow>, Arc<Credentials>, Arc<Upstream>) {
+        let value = Mutex::new("first-secret".to_owned());
+        let slow = Arc::new(Slow { value, asked: Semaphore::new(0), may: Semaphore::new(may) });
+        (slow.clone(), Arc::new(Credentials::new(slow)), Arc::new(upstream()))
+    }
+
+    fn header(credential: &Credential) -> &str {
+        credential.header.as_ref().unwrap().1.to_str().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_value_that_was_read_before_a_change_is_not_kept() {
+        let (slow, credentials, upstream) = rig(0);
+        let early = tokio::spawn({
+            let (credentials, upstream) = (credentials.clone(), upstream.clone());
+            async move { credentials.of(&upstream).await.unwrap() }
+        });
+        slow.asked.acquire().await.unwrap().forget();
+        "second-secret".clone_into(&mut lock(&slow.value));
+        credentials.forget();
+        slow.may.add_permits(2);
+        assert_eq!(header(&early.await.unwrap()), "first-secret");
+        assert_eq!(header(&credentials.of(&upstream).await.unwrap()), "second-secret");
+    }
+
+    #[tokio::test]
+    async fn a_replaced_secret_is_still_looked_for_and_an_unchanged_one_is_the_same() {
+        let (slow, credentials, upstream) = rig(9);
+        let first = credentials.of(&upstream).await.unwrap();
+        credentials.forget();
+        assert!(Arc::ptr_eq(&first, &credentials.of(&upstream).await.unwrap()), "another server's secret changed");
+        "second-secret".clone_into(&mut lock(&slow.value));
+        credentials.forget();
+        let second = credentials.of(&upstream).await.unwrap();
+        assert_ne!(first.generation, second.generation);
+        assert_eq!(second.scrubber.text("first-secret second-secret"), "[removed by chancery] [removed by chancery]");
+    }
 }

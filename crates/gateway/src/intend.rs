@@ -5,18 +5,23 @@ use std::sync::Arc;
 use chancery_authenticate::jose::sha256;
 use chancery_model::{Hash, canonical, problem};
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::gateway::Gateway;
 use crate::known::Known;
 use crate::message::Message;
-use crate::methods::{self, Act};
+use crate::methods::{self, Act, INPUT, Rule};
 use crate::names;
 use crate::pins::Pinned;
 use crate::refusal::{Refusal, rpc};
 use crate::schema;
 use crate::upstream::Upstream;
 use crate::wire::{self, ParamHeader, Wire};
+
+/// The longest URI or name of a prompt that is taken, in bytes: it stands in the entry.
+const LONGEST: usize = 8 << 10;
+/// How much of a longer one is shown, in characters.
+const SHOWN: usize = 200;
 
 /// What is about to be done, if it may.
 #[derive(Debug)]
@@ -30,8 +35,17 @@ pub(crate) struct Intent {
     pub(crate) resource: Option<String>,
     /// The arguments of a call; `null` where there are none.
     pub(crate) arguments: Value,
-    /// Their canonical form, and its SHA-256.
-    pub(crate) canonical: Option<Vec<u8>>,
+    pub(crate) given: Given,
+}
+
+/// What is sent along with the name of what is used. The permit is for it, and it is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    /// The canonical form of the arguments, if there are any.
+    pub(crate) arguments: Option<Vec<u8>>,
+    /// The same of the members of [`INPUT`] that are there.
+    pub(crate) input: Option<Vec<u8>>,
+    /// SHA-256 of the arguments, `null` where there are none; with input, of its own and the input's digest.
     pub(crate) digest: Hash,
 }
 
@@ -39,6 +53,24 @@ impl Intent {
     /// Arguments of the tool that are repeated in headers.
     pub(crate) fn params(&self) -> &[ParamHeader] {
         self.tool.as_ref().map_or(&[], |tool| &tool.params)
+    }
+}
+
+impl Given {
+    pub(crate) fn of(message: &Message) -> Result<Self, Refusal> {
+        let written = |value: &Value| canonical(value).map_err(|e| Refusal::invalid_params(e.to_string()));
+        let arguments = message.param("arguments").filter(|value| !value.is_null()).map(written).transpose()?;
+        let input: Map<String, Value> = INPUT
+            .iter()
+            .filter_map(|name| message.param(name).map(|value| ((*name).to_owned(), value.clone())))
+            .collect();
+        let input = (!input.is_empty()).then(|| written(&Value::Object(input))).transpose()?;
+        let digest = sha256(arguments.as_deref().unwrap_or(b"null"));
+        let digest = match &input {
+            Some(input) => sha256(&[digest, sha256(input)].concat()),
+            None => digest,
+        };
+        Ok(Self { arguments, input, digest })
     }
 }
 
@@ -61,24 +93,59 @@ pub(crate) async fn intend(
         tool: None,
         resource: None,
         arguments: Value::Null,
-        canonical: None,
-        digest: sha256(b""),
+        given: Given::default(),
     };
-    match rule.act {
-        Act::CallTool => {
-            let stated = call(gateway, upstream, wire, headers, message, &mut intent).await;
-            known.intent(&intent, &upstream.config.record_fields);
-            stated?;
+    let stated = match members(rule, message) {
+        Ok(()) => state(gateway, upstream, wire, headers, message, &mut intent).await,
+        Err(refusal) => Err(refusal),
+    };
+    known.intent(&intent, &upstream.config.record_fields);
+    stated.map(|()| intent)
+}
+
+/// Nothing stands in `params` but what the method has there.
+fn members(rule: &Rule, message: &Message) -> Result<(), Refusal> {
+    let known = |name: &str| name == "_meta" || rule.params.contains(&name);
+    match message.params().and_then(|params| params.keys().find(|name| !known(name))) {
+        None => Ok(()),
+        Some(other) => {
+            let shown: String = other.chars().take(60).collect();
+            Err(Refusal::invalid_params(format!("`params.{shown}` is not a member of {}", rule.method))
+                .next("leave it out, or put it into params._meta"))
         }
-        Act::ReadResource | Act::GetPrompt => intent.resource = Some(named(message, rule.name)?),
-        Act::Complete => intent.resource = Some(completed(message)?),
+    }
+}
+
+async fn state(
+    gateway: &Arc<Gateway>,
+    upstream: &Upstream,
+    wire: Wire,
+    headers: &HeaderMap,
+    message: &Message,
+    intent: &mut Intent,
+) -> Result<(), Refusal> {
+    match intent.act {
+        Act::CallTool => return call(gateway, upstream, wire, headers, message, intent).await,
+        Act::ReadResource => about(intent, named(message, "uri")?)?,
+        Act::GetPrompt => about(intent, named(message, "name")?)?,
+        Act::Complete => about(intent, completed(message)?)?,
         Act::ListTools => gateway.ensure_contact(upstream).await?,
         Act::Connect | Act::ListResources | Act::ListPrompts => {}
     }
-    if rule.act != Act::CallTool {
-        known.intent(&intent, &[]);
+    intent.given = Given::of(message)?;
+    Ok(())
+}
+
+/// What an act is about. Of what is too long to be recorded the refusal says enough to find it again.
+fn about(intent: &mut Intent, name: &str) -> Result<(), Refusal> {
+    if name.len() <= LONGEST {
+        intent.resource = Some(name.to_owned());
+        return Ok(());
     }
-    Ok(intent)
+    let digest: String = sha256(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let begin: String = name.chars().take(SHOWN).collect();
+    intent.resource = Some(format!("{begin}… ({} bytes, sha256 {digest})", name.len()));
+    Err(Refusal::invalid_params(format!("what it names has {} bytes, at most {LONGEST} are taken", name.len())))
 }
 
 fn unknown_method(wire: Wire, message: &Message) -> Refusal {
@@ -89,13 +156,12 @@ fn unknown_method(wire: Wire, message: &Message) -> Refusal {
     Refusal::new(problem::METHOD_DENIED, rpc::METHOD_NOT_FOUND, why).status(status)
 }
 
-fn named(message: &Message, member: Option<&str>) -> Result<String, Refusal> {
-    let member = member.unwrap_or("name");
+fn named<'m>(message: &'m Message, member: &str) -> Result<&'m str, Refusal> {
     let named = message.text(member).filter(|text| !text.is_empty());
-    named.map(str::to_owned).ok_or_else(|| Refusal::invalid_params(format!("`params.{member}` is not a text")))
+    named.ok_or_else(|| Refusal::invalid_params(format!("`params.{member}` is not a text")))
 }
 
-fn completed(message: &Message) -> Result<String, Refusal> {
+fn completed(message: &Message) -> Result<&str, Refusal> {
     let reference = message.param("ref");
     let member = |name: &str| reference.and_then(|r| r.get(name)).and_then(Value::as_str);
     let named = match member("type") {
@@ -103,9 +169,7 @@ fn completed(message: &Message) -> Result<String, Refusal> {
         Some("ref/resource") => member("uri"),
         _ => None,
     };
-    named
-        .map(str::to_owned)
-        .ok_or_else(|| Refusal::invalid_params("`params.ref` names neither a prompt nor a resource"))
+    named.ok_or_else(|| Refusal::invalid_params("`params.ref` names neither a prompt nor a resource"))
 }
 
 async fn call(
@@ -116,18 +180,16 @@ async fn call(
     message: &Message,
     intent: &mut Intent,
 ) -> Result<(), Refusal> {
-    let name = named(message, Some("name"))?;
+    let name = named(message, "name")?;
     let arguments = message.param("arguments").cloned().unwrap_or(Value::Null);
     if !matches!(arguments, Value::Object(_) | Value::Null) {
         return Err(Refusal::invalid_params("`params.arguments` is not an object"));
     }
-    let tool = pinned(gateway, upstream, &name).await?;
+    let tool = pinned(gateway, upstream, name).await?;
     if wire.is_stateless() {
         wire::check_params(headers, &tool.params, &arguments)?;
     }
-    let bytes = canonical(&arguments).map_err(|e| Refusal::invalid_params(e.to_string()))?;
-    intent.digest = sha256(&bytes);
-    intent.canonical = (!arguments.is_null()).then_some(bytes);
+    intent.given = Given::of(message)?;
     intent.arguments = arguments;
     intent.tool = Some(tool.clone());
     if !tool.is_pinned() {
@@ -160,7 +222,7 @@ async fn pinned(gateway: &Arc<Gateway>, upstream: &Upstream, name: &str) -> Resu
 }
 
 fn fits(tool: &Pinned, arguments: &Value) -> Result<(), Refusal> {
-    let none = Value::Object(serde_json::Map::new());
+    let none = Value::Object(Map::new());
     let given = if arguments.is_null() { &none } else { arguments };
     schema::check(tool.schema(), given).map_err(|why| {
         let next = format!("call it with arguments that fit the schema of {}", tool.tool.name);

@@ -18,6 +18,8 @@ use crate::wire::Wire;
 const REASON: usize = 1_000;
 /// The longest argument that stands in an entry in clear, in characters.
 const FIELD: usize = 256;
+/// How much of what went wrong stands in an entry, in characters: it may quote what was sent.
+const DETAIL: usize = 1_000;
 
 /// A request on its way.
 pub(crate) struct Known {
@@ -92,9 +94,9 @@ impl Known {
                 self.draft.what.fields.insert(name.clone(), text.chars().take(FIELD).collect());
             }
         }
-        if let Some(content) = &intent.canonical {
-            self.draft.bodies = vec![KeptBody { name: "arguments", content: content.clone() }];
-        }
+        let given = [("arguments", &intent.given.arguments), ("input", &intent.given.input)];
+        let kept = given.into_iter().filter_map(|(name, content)| Some((name, content.clone()?)));
+        self.draft.bodies = kept.map(|(name, content)| KeptBody { name, content }).collect();
     }
 
     fn name(&self) -> &str {
@@ -134,7 +136,7 @@ impl Known {
             kind: Kind::Decision,
             decision: Some(refusal.outcome()),
             reasons: vec![refusal.row.code.to_owned()],
-            detail: Some(refusal.why.clone()),
+            detail: Some(detail(&refusal.why)),
             ..self.draft
         };
         match self.gateway.recorder.decided(draft).await {
@@ -145,6 +147,11 @@ impl Known {
             }
         }
     }
+}
+
+/// What went wrong, as far as it stands in an entry.
+pub(crate) fn detail(why: &str) -> String {
+    why.chars().take(DETAIL).collect()
 }
 
 /// The record cannot be written: nothing happens.

@@ -45,47 +45,69 @@ pub(crate) struct Rule {
     pub(crate) act: Act,
     /// The member of `params` that `Mcp-Name` repeats on the wire of 2026-07-28.
     pub(crate) name: Option<&'static str>,
+    /// The members that `params` may have, beside `_meta`, in either revision. Another one could be one of these to a
+    /// server that reads names in its own way.
+    pub(crate) params: &'static [&'static str],
 }
 
-const fn request(method: &'static str, wires: Wires, act: Act) -> Rule {
-    Rule { method, notification: false, wires, act, name: None }
+const fn request(method: &'static str, wires: Wires, act: Act, params: &'static [&'static str]) -> Rule {
+    Rule { method, notification: false, wires, act, name: None, params }
 }
 
-const fn named(method: &'static str, wires: Wires, act: Act, name: &'static str) -> Rule {
-    Rule { method, notification: false, wires, act, name: Some(name) }
+const fn named(
+    method: &'static str,
+    wires: Wires,
+    act: Act,
+    name: &'static str,
+    params: &'static [&'static str],
+) -> Rule {
+    Rule { method, notification: false, wires, act, name: Some(name), params }
 }
 
-const fn notification(method: &'static str, wires: Wires) -> Rule {
-    Rule { method, notification: true, wires, act: Act::Connect, name: None }
+const fn notification(method: &'static str, wires: Wires, params: &'static [&'static str]) -> Rule {
+    Rule { method, notification: true, wires, act: Act::Connect, name: None, params }
 }
+
+/// The answers to what a server asked for before it would finish a request (2026-07-28), and how a call is to run
+/// (2025-11-25): they are sent and kept beside the arguments.
+pub(crate) const INPUT: [&str; 3] = ["inputResponses", "requestState", "task"];
+
+/// What only goes through pages.
+const PAGED: &[&str] = &["cursor"];
 
 /// The table.
 pub(crate) const METHODS: &[Rule] = &[
-    named("tools/call", Wires::Both, Act::CallTool, "name"),
-    request("tools/list", Wires::Both, Act::ListTools),
-    request("initialize", Wires::Sessions, Act::Connect),
-    request("server/discover", Wires::Stateless, Act::Connect),
-    request("ping", Wires::Sessions, Act::Connect),
-    request("logging/setLevel", Wires::Sessions, Act::Connect),
-    request("subscriptions/listen", Wires::Stateless, Act::Connect),
-    request("resources/list", Wires::Both, Act::ListResources),
-    request("resources/templates/list", Wires::Both, Act::ListResources),
-    named("resources/read", Wires::Both, Act::ReadResource, "uri"),
-    named("resources/subscribe", Wires::Sessions, Act::ReadResource, "uri"),
-    named("resources/unsubscribe", Wires::Sessions, Act::ReadResource, "uri"),
-    request("prompts/list", Wires::Both, Act::ListPrompts),
-    named("prompts/get", Wires::Both, Act::GetPrompt, "name"),
-    request("completion/complete", Wires::Both, Act::Complete),
-    notification("notifications/initialized", Wires::Sessions),
-    notification("notifications/cancelled", Wires::Both),
-    notification("notifications/progress", Wires::Both),
-    notification("notifications/roots/list_changed", Wires::Sessions),
+    named(
+        "tools/call",
+        Wires::Both,
+        Act::CallTool,
+        "name",
+        &["name", "arguments", "inputResponses", "requestState", "task"],
+    ),
+    request("tools/list", Wires::Both, Act::ListTools, PAGED),
+    request("initialize", Wires::Sessions, Act::Connect, &["protocolVersion", "capabilities", "clientInfo"]),
+    request("server/discover", Wires::Stateless, Act::Connect, &[]),
+    request("ping", Wires::Sessions, Act::Connect, &[]),
+    request("logging/setLevel", Wires::Sessions, Act::Connect, &["level"]),
+    request("subscriptions/listen", Wires::Stateless, Act::Connect, &["notifications"]),
+    request("resources/list", Wires::Both, Act::ListResources, PAGED),
+    request("resources/templates/list", Wires::Both, Act::ListResources, PAGED),
+    named("resources/read", Wires::Both, Act::ReadResource, "uri", &["uri", "inputResponses", "requestState"]),
+    named("resources/subscribe", Wires::Sessions, Act::ReadResource, "uri", &["uri"]),
+    named("resources/unsubscribe", Wires::Sessions, Act::ReadResource, "uri", &["uri"]),
+    request("prompts/list", Wires::Both, Act::ListPrompts, PAGED),
+    named("prompts/get", Wires::Both, Act::GetPrompt, "name", &["name", "arguments", "inputResponses", "requestState"]),
+    request("completion/complete", Wires::Both, Act::Complete, &["ref", "argument", "context"]),
+    notification("notifications/initialized", Wires::Sessions, &[]),
+    notification("notifications/cancelled", Wires::Both, &["requestId", "reason"]),
+    notification("notifications/progress", Wires::Both, &["progressToken", "progress", "total", "message"]),
+    notification("notifications/roots/list_changed", Wires::Sessions, &[]),
 ];
 
 /// The client's answer to a request of the server, and the two bodiless requests, all of the wire with sessions.
-const RESPONSE: Rule = request("response", Wires::Sessions, Act::Connect);
-const LISTEN: Rule = request("GET", Wires::Sessions, Act::Connect);
-const END: Rule = request("DELETE", Wires::Sessions, Act::Connect);
+const RESPONSE: Rule = request("response", Wires::Sessions, Act::Connect, &[]);
+const LISTEN: Rule = request("GET", Wires::Sessions, Act::Connect, &[]);
+const END: Rule = request("DELETE", Wires::Sessions, Act::Connect, &[]);
 
 /// The rule for a message on a wire, if there is one.
 pub(crate) fn rule(form: &Form, method: &str, stateless: bool) -> Option<&'static Rule> {

@@ -1,7 +1,7 @@
 //! Reading a request: its body within limits, its message once, and the headers that say who sends it.
 
 use bytes::Bytes;
-use chancery_authenticate::{Caller, RequestFacts};
+use chancery_authenticate::{Caller, Refused, RequestFacts};
 use chancery_model::problem;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header, request};
 
@@ -75,13 +75,21 @@ pub(crate) fn caller(gateway: &Gateway, head: &request::Parts) -> Result<Caller,
         dpop: once(&head.headers, &DPOP)?,
         audience: &url,
     };
-    gateway.authenticator.caller(&facts).map_err(|refused| {
-        let mut refusal = Refusal::new(refused.row, rpc::DENIED, refused.why.clone());
-        for challenge in refused.challenges() {
-            refusal = refusal.header(header::WWW_AUTHENTICATE, &challenge);
-        }
-        refusal
-    })
+    gateway.authenticator.caller(&facts).map_err(stopped)
+}
+
+/// Is the caller of this request still in force?
+pub(crate) fn still(gateway: &Gateway, head: &request::Parts, caller: &Caller) -> Result<(), Refusal> {
+    let url = format!("{}{}", gateway.config.public_url, head.uri.path());
+    gateway.authenticator.still(caller, &url).map_err(stopped)
+}
+
+fn stopped(refused: Refused) -> Refusal {
+    let mut refusal = Refusal::new(refused.row, rpc::DENIED, refused.why.clone());
+    for challenge in refused.challenges() {
+        refusal = refusal.header(header::WWW_AUTHENTICATE, &challenge);
+    }
+    refusal
 }
 
 /// A header that stands at most once; whoever reads the first of two and whoever reads the last must agree.

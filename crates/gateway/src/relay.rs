@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chancery_authenticate::Caller;
-use chancery_model::ActResult;
+use chancery_model::{ActResult, folded};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -80,6 +80,9 @@ impl Relay {
         if envelope.is_answer() {
             return self.answer(&envelope, &bytes).await;
         }
+        if envelope.method.is_some() && (envelope.result.is_some() || envelope.error.is_some()) {
+            return Err(Failure::not_understood("it sent a message that is a request and an answer"));
+        }
         let Some(method) = &envelope.method else {
             return Err(Failure::not_understood("it sent neither a request nor a notification nor an answer"));
         };
@@ -139,7 +142,17 @@ impl Relay {
     async fn filtered(&self, id: &Id, result: &RawValue) -> Result<Option<Bytes>, Failure> {
         let unreadable = |e: serde_json::Error| Failure::not_understood(format!("its listing is not readable: {e}"));
         let mut result: Value = serde_json::from_str(result.get()).map_err(unreadable)?;
-        let Some(Value::Array(listed)) = result.get_mut("tools").map(Value::take) else { return Ok(None) };
+        let Value::Object(members) = &mut result else { return Ok(None) };
+        let is_list = |name: &str| folded(name) == "tools";
+        if !members.keys().any(|name| is_list(name)) {
+            return Ok(None);
+        }
+        // A client that ignores case would take `Tools` for the list.
+        members.retain(|name, member| !is_list(name) || (name == "tools" && member.is_array()));
+        let listed = match members.remove("tools") {
+            Some(Value::Array(listed)) => listed,
+            _ => Vec::new(),
+        };
         let upstream = self.gateway.upstream(&self.server).map_err(|refusal| Failure::not_understood(refusal.why))?;
         let listed = Arc::new(listed);
         let reviewed = self.gateway.review(upstream, &listed, false).await;

@@ -1,6 +1,7 @@
 //! Arguments against a tool's pinned `inputSchema`: what is required and of which type (JSON Schema 2020-12, the
 //! part that policies rely on). Keywords beyond it are left to the upstream.
 
+use chancery_model::folded;
 use serde_json::{Map, Value};
 
 /// Checks arguments. The error names the place and what is wrong with it.
@@ -52,10 +53,19 @@ fn object(
         match properties.and_then(|p| p.get(name)) {
             Some(property) => within(path, name, |path| value(property, member, path, depth + 1))?,
             None if closed => return Err(format!("{} has `{name}`, which the tool does not know", place(path))),
-            None => {}
+            None => not_by_case(properties, name).map_err(|known| {
+                format!("{} has `{name}`, which is `{known}` to readers that ignore case", place(path))
+            })?,
         }
     }
     Ok(())
+}
+
+/// A name that is no property, but is one to a server that ignores case, would be decided as if it were absent.
+fn not_by_case<'s>(properties: Option<&'s Map<String, Value>>, name: &str) -> Result<(), &'s str> {
+    let Some(properties) = properties else { return Ok(()) };
+    let name = folded(name);
+    properties.keys().find(|known| folded(known) == name).map_or(Ok(()), |known| Err(known))
 }
 
 fn array(schema: &Map<String, Value>, given: &[Value], path: &mut String, depth: usize) -> Result<(), String> {
@@ -146,6 +156,15 @@ mod tests {
         ] {
             let error = check(&schema, &bad).unwrap_err();
             assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_open_schema_is_not_open_to_its_own_names_in_another_case() {
+        let schema = json!({"properties": {"amount": {}, "to": {"properties": {"iban": {}}}}});
+        assert_eq!(check(&schema, &json!({"note": "x", "to": {"name": "x"}})), Ok(()));
+        for bad in [json!({"Amount": 1}), json!({"to": {"IBAN": "x"}})] {
+            assert!(check(&schema, &bad).unwrap_err().contains("ignore case"), "{bad}");
         }
     }
 }

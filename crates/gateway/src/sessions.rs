@@ -108,6 +108,9 @@ impl Sessions {
             (None, None, _) if matches!(upstream.reach, Reach::Http(_)) => Place::Bare,
             (None, None, _) => return Err(Refusal::malformed("Mcp-Session-Id is missing: send initialize first")),
         };
+        if let (Place::Bare, Form::Response(_)) = (&place, &message.form) {
+            return Err(Refusal::malformed("outside a session the server asks nothing that could be answered"));
+        }
         if let (Place::In(session), Some(version)) = (&place, version)
             && session.version.get().is_some_and(|agreed| agreed != version)
         {

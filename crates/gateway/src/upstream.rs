@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::config::{Config, ServerConfig, Transport};
+use crate::known::detail;
 use crate::refusal::{Refusal, rpc};
 use crate::tools::ReviewError;
 
@@ -49,24 +50,29 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// What it says may quote the upstream, who may say anything: no more of it is kept than an entry takes.
+    fn new(row: Row, result: ActResult, why: &str) -> Self {
+        Self { row, result, why: detail(why) }
+    }
+
     /// It was not reached: nothing happened.
     pub(crate) fn not_sent(why: impl Into<String>) -> Self {
-        Self { row: problem::UPSTREAM_DOWN, result: ActResult::NotSent, why: why.into() }
+        Self::new(problem::UPSTREAM_DOWN, ActResult::NotSent, &why.into())
     }
 
     /// It was reached, and whether it acted is not known.
     pub(crate) fn unknown(why: impl Into<String>) -> Self {
-        Self { row: problem::UPSTREAM_DOWN, result: ActResult::Indeterminate, why: why.into() }
+        Self::new(problem::UPSTREAM_DOWN, ActResult::Indeterminate, &why.into())
     }
 
     /// It answered, but not as MCP has it.
     pub(crate) fn not_understood(why: impl Into<String>) -> Self {
-        Self { row: problem::UPSTREAM_BAD, result: ActResult::Indeterminate, why: why.into() }
+        Self::new(problem::UPSTREAM_BAD, ActResult::Indeterminate, &why.into())
     }
 
     /// It answered that it did not do it.
     pub(crate) fn failed(why: impl Into<String>) -> Self {
-        Self { row: problem::UPSTREAM_BAD, result: ActResult::Failed, why: why.into() }
+        Self::new(problem::UPSTREAM_BAD, ActResult::Failed, &why.into())
     }
 
     /// It answered, but what it lists is not known to be what was approved.
@@ -82,6 +88,12 @@ impl Failure {
     pub(crate) fn session_over() -> Self {
         let why = "the upstream server has ended this session".to_owned();
         Self { row: problem::NO_MCP_SESSION, result: ActResult::Failed, why }
+    }
+
+    /// Its process of this session still has a credential that was replaced.
+    pub(crate) fn outdated() -> Self {
+        let why = "the upstream's credential was changed since this session was opened".to_owned();
+        Self { row: problem::NO_MCP_SESSION, result: ActResult::NotSent, why }
     }
 
     pub(crate) fn refusal(&self) -> Refusal {

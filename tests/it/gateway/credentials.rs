@@ -67,6 +67,43 @@ async fn a_childs_variable_is_scrubbed_too() {
     assert!(!answer.text().contains(SECRET));
 }
 
+/// After a rotation no child that has the old value is spoken with, and neither value is shown.
+#[tokio::test]
+async fn a_rotated_credential_leaves_with_its_children() {
+    const NEXT: &str = "sk-next-0d11c5-canary";
+    let upstream = StdioUpstream::new();
+    let inject = Inject { header: "API_KEY".into(), value: "{secret}".into(), secret: "crm-key".into() };
+    let app = TestApp::builder().server("crm", Transport::Stdio(upstream.command()), Some(inject)).start().await;
+    app.secret("crm-key", SECRET).await;
+    let agent = app.agent("reader").await;
+    app.grant("reader", "crm").await;
+    let session = agent.session("crm").await;
+    let pid = || upstream.seen().iter().rfind(|seen| seen["message"]["method"] == "tools/call").unwrap()["pid"].clone();
+    agent.call("crm", "headers", json!({})).await;
+    let (shared, own) = (pid(), session.call("headers", json!({})).await);
+    assert!(own["result"]["content"].is_array(), "{own}");
+    let own = pid();
+
+    app.secret("other-key", "another secret").await;
+    agent.call("crm", "headers", json!({})).await;
+    assert_eq!(pid(), shared, "another secret is none of its business");
+    assert!(session.call("headers", json!({})).await["result"].is_object());
+    assert_eq!(pid(), own);
+
+    app.secret("crm-key", NEXT).await;
+    let calls = upstream.seen().len();
+    let refused = session.send("tools/call", json!({"name": "headers", "arguments": {}})).await;
+    assert_eq!(refused.json()["error"]["data"]["chancery/decision"]["code"], "C4007", "{}", refused.text());
+    assert_eq!(upstream.seen().len(), calls, "the old child was told nothing");
+    assert_eq!(session.send("ping", Value::Null).await.status, 404, "its session is over");
+    let answer = agent.rpc("crm", "tools/call", json!({"name": "headers", "arguments": {}})).await;
+    assert!(answer.text().contains("[removed by chancery]") && !answer.text().contains("canary"), "{}", answer.text());
+    assert_ne!(pid(), shared, "a child with the new value");
+    // Whoever was given the old one may still say it.
+    let said = agent.rpc("crm", "tools/call", json!({"name": "echo", "arguments": {"text": SECRET}})).await;
+    assert!(!said.text().contains(SECRET), "{}", said.text());
+}
+
 #[tokio::test]
 async fn the_agents_token_never_reaches_the_upstream() {
     let upstream = HttpUpstream::start().await;

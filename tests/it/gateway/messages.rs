@@ -1,7 +1,12 @@
 //! Messages that two readers could read differently are refused, and the refusal is recorded.
 
+use std::sync::Arc;
+
+use chancery_it::{Seeded, WallClock};
+use chancery_model::DecisionId;
+use chancery_store::{Config, Store, bodies};
 use chancery_testkit::{Agent, Answer, HttpUpstream, TestApp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 async fn rig() -> (HttpUpstream, TestApp, Agent) {
     let upstream = HttpUpstream::start().await;
@@ -98,6 +103,13 @@ async fn ambiguous_and_foreign_messages_are_refused() {
             r#""arguments":{"text":"x"}"#,
             &format!(r#""arguments":{{"text":{}1{}}}"#, "[".repeat(70), "]".repeat(70)),
         ),
+        // What one reader takes for another member, the next takes for the same.
+        plain.replace(r#"{"text":"x"}"#, r#"{"text":"x"},"argument\u017f":{"text":"y"}"#),
+        plain.replace(r#"{"text":"x"}"#, r#"{"text":"x"},"Arguments":{"text":"y"}"#),
+        plain.replace(r#"{"text":"x"}"#, r#"{"text":"x"},"args":{"text":"y"}"#),
+        plain.replace(r#""name":"echo""#, r#""Name":"echo""#),
+        plain.replace(r#""text":"x""#, r#""text":"x","TEXT":"y""#),
+        plain.replace(r#""text":"x""#, r#""deep":[{"ok":1,"o\u212a":2}],"text":"x""#),
         plain.replace("tools/call", "tools/execute"),
         plain.replace("tools/call", "tasks/get"),
         String::new(),
@@ -113,6 +125,77 @@ async fn ambiguous_and_foreign_messages_are_refused() {
     assert_eq!(upstream.calls().len(), 1);
     let refused = app.log().await.iter().filter(|entry| entry["kind"] == "decision").count();
     assert_eq!(refused, count + 1, "each is recorded");
+}
+
+#[tokio::test]
+async fn what_is_too_long_for_an_entry_is_refused_and_recorded() {
+    let (upstream, app, agent) = rig().await;
+    let before = upstream.seen().len();
+    let long = format!("file:///{}", "é".repeat(35_000));
+    let params = [
+        ("resources/read", json!({"uri": long})),
+        ("resources/subscribe", json!({"uri": long})),
+        ("prompts/get", json!({"name": long})),
+        ("completion/complete", json!({"ref": {"type": "ref/resource", "uri": long}, "argument": {}})),
+        ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": long}, "argument": {}})),
+        ("tools/call", json!({"name": long})),
+        ("tools/list", json!({long.clone(): 1})),
+        (&long, json!({})),
+    ];
+    for (method, params) in &params {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let answer = post(&agent, &[], &body).await;
+        let said = answer.json();
+        let about = if said["error"].is_null() { &said["result"]["_meta"] } else { &said["error"]["data"] };
+        let code = &about["chancery/decision"]["code"];
+        assert!(["C4004", "C4005", "C4006"].iter().any(|known| code == known), "{method}: {code}");
+        assert!(about["chancery/decision"]["id"].is_string(), "{method}: not recorded");
+    }
+    let headers = [("mcp-protocol-version", VERSION), ("mcp-method", "tools/call"), ("mcp-name", "echo")];
+    assert_eq!(post(&agent, &headers, &call(&long, VERSION)).await.status, 400);
+    assert_eq!(post(&agent, &headers, &call("echo", &long)).await.status, 400);
+    assert_eq!(upstream.seen().len(), before, "none reached the upstream");
+    let log = app.log().await;
+    let refused: Vec<_> = log.iter().filter(|entry| entry["kind"] == "decision").collect();
+    assert_eq!(refused.len(), params.len() + 2, "each is recorded");
+    let resources: Vec<&str> = refused.iter().filter_map(|entry| entry["resource"].as_str()).collect();
+    assert_eq!(resources.len(), 5, "{resources:?}");
+    for resource in resources {
+        assert!(resource.starts_with("file:///éé") && resource.contains("(70008 bytes, sha256 "), "{resource}");
+    }
+}
+
+/// Everything that is sent with a call is kept beside its intent, and a denial can be explained without arguments.
+#[tokio::test]
+async fn what_goes_along_with_a_call_is_kept() {
+    let (upstream, app, agent) = rig().await;
+    let answers = json!({"who": {"action": "accept"}});
+    let params = json!({"name": "echo", "arguments": {"text": "x"}, "requestState": "s-1", "inputResponses": answers});
+    let answer = agent.rpc("crm", "tools/call", params).await;
+    assert_eq!(answer.json()["result"]["content"][0]["text"], "x", "{}", answer.text());
+    let call = upstream.calls().remove(0);
+    assert_eq!(call.message["params"]["requestState"], "s-1");
+    let intent = call.header("chancery-intent").unwrap().to_owned();
+
+    let other = app.agent("other").await;
+    let denied = other.rpc("crm", "tools/call", json!({"name": "fail"})).await.json();
+    let id = denied["result"]["_meta"]["chancery/decision"]["id"].as_str().unwrap_or_else(|| panic!("{denied}"));
+    let why = app.admin("GET", &format!("/v1/decisions/{id}"), Value::Null).await.ok();
+    assert_eq!(why["caveat"], Value::Null, "{why}");
+    assert!(!why["would_pass"].as_array().unwrap().is_empty(), "{why}");
+
+    let data = app.data();
+    let _directory = app.stop().await;
+    let store = Store::open(&Config { path: data }, Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
+    let DecisionId(position) = intent.parse().unwrap();
+    let kept = bodies::get(&store, position).await.unwrap();
+    let content = |name: &str| {
+        let body = kept.iter().find(|body| body.name == name).unwrap();
+        serde_json::from_slice::<Value>(&body.kept.as_ref().unwrap().content).unwrap()
+    };
+    assert_eq!(content("arguments"), json!({"text": "x"}));
+    assert_eq!(content("input"), json!({"inputResponses": answers, "requestState": "s-1"}));
+    store.close().await;
 }
 
 #[tokio::test]

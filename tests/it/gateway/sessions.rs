@@ -42,6 +42,20 @@ async fn a_session_is_the_agents_own_and_the_upstreams_id_stays_inside() {
 }
 
 #[tokio::test]
+async fn an_answer_outside_a_session_is_refused() {
+    let upstream = HttpUpstream::start().await;
+    let app = TestApp::builder().http("crm", &upstream).start().await;
+    let agent = app.agent("first").await;
+    app.grant("first", "crm").await;
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}"#;
+    for headers in [&[][..], &[("mcp-protocol-version", "2025-11-25")]] {
+        let answer = agent.send(&agent.mcp("crm"), "", "POST", headers, body.as_bytes()).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+    }
+    assert!(upstream.seen().iter().all(|seen| seen.message.get("result").is_none()), "it reached the upstream");
+}
+
+#[tokio::test]
 async fn an_answer_nobody_asked_for_is_refused() {
     let upstream = StdioUpstream::new();
     let app = TestApp::builder().stdio("crm", &upstream).start().await;

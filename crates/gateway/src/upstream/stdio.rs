@@ -14,13 +14,14 @@ use bytes::Bytes;
 use chancery_model::Secret;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Envelope, Failure};
 use crate::config::{Command, Config};
+use crate::inject::Credential;
 use crate::lock;
 use crate::message::{Form, Id, Message};
 use crate::scrub::Scrubber;
@@ -29,8 +30,10 @@ use crate::scrub::Scrubber;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Messages of the server that wait for somebody to read them; further ones are dropped.
 const WAITING: usize = 256;
-/// How much of one line of standard error is logged.
+/// How much of one line of standard error is logged, in characters.
 const ERROR_LINE: usize = 2_000;
+/// The longest line of standard error of which anything is logged, in bytes.
+const LONGEST_ERROR: usize = 64 << 10;
 
 /// A program from the configuration.
 pub(crate) struct Program {
@@ -46,6 +49,8 @@ pub(crate) struct Child {
     desk: Arc<Desk>,
     next: AtomicI64,
     idle: Duration,
+    /// Which credential it was started with.
+    pub(crate) generation: u64,
     _stop: DropGuard,
 }
 
@@ -85,34 +90,31 @@ impl Program {
         Self { server, command, limit: config.limits.answer, idle: config.timeouts.idle }
     }
 
-    /// Starts a child; a secret is one more variable of its environment.
-    pub(crate) fn start(
-        &self,
-        secret: Option<(&str, &Secret)>,
-        scrubber: &Arc<Scrubber>,
-    ) -> Result<Arc<Child>, Failure> {
+    /// Starts a child; the credential is one more variable of its environment.
+    pub(crate) fn start(&self, credential: &Credential) -> Result<Arc<Child>, Failure> {
         let failed =
             |e: std::io::Error| Failure::not_sent(format!("`{}` cannot be started: {e}", self.command.program));
-        let mut process = self.spawn(secret).map_err(failed)?;
+        let mut process = self.spawn(credential.variable.as_ref()).map_err(failed)?;
         let pipes = (process.stdin.take(), process.stdout.take(), process.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
             return Err(Failure::not_sent("the pipes of its process are not there"));
         };
         let desk = Arc::new(Desk::default());
         let stop = CancellationToken::new();
-        tokio::spawn(log_errors(self.server.clone(), errors, scrubber.clone()));
+        tokio::spawn(log_errors(self.server.clone(), errors, credential.scrubber.clone()));
         tokio::spawn(watch(self.server.clone(), process, output, self.limit, desk.clone(), stop.clone()));
         Ok(Arc::new(Child {
             input: tokio::sync::Mutex::new(input),
             desk,
             next: AtomicI64::new(1),
             idle: self.idle,
+            generation: credential.generation,
             _stop: stop.drop_guard(),
         }))
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place where an upstream's command is started")]
-    fn spawn(&self, secret: Option<(&str, &Secret)>) -> std::io::Result<tokio::process::Child> {
+    fn spawn(&self, secret: Option<&(String, Secret)>) -> std::io::Result<tokio::process::Child> {
         let mut command = tokio::process::Command::new(&self.command.program);
         command.args(&self.command.args).env_clear().envs(&self.command.env);
         if let Some((name, secret)) = secret {
@@ -149,12 +151,34 @@ async fn watch(
     }
 }
 
+/// Logs what a child says of itself, line by line, to its end: a child whose standard error nobody reads stops.
 async fn log_errors(server: Arc<str>, errors: ChildStderr, scrubber: Arc<Scrubber>) {
-    let mut lines = BufReader::new(errors).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let clean = scrubber.text(&line);
-        let shown: String = clean.chars().take(ERROR_LINE).collect();
+    let mut errors = BufReader::new(errors);
+    while let Ok(Some(line)) = error_line(&mut errors).await {
+        let shown = match line {
+            Some(line) => scrubber.text(&String::from_utf8_lossy(&line)).chars().take(ERROR_LINE).collect(),
+            // A part of it could end within a secret.
+            None => format!("(a line of more than {LONGEST_ERROR} bytes is left out)"),
+        };
         tracing::info!(%server, stderr = %shown, "upstream process");
+    }
+}
+
+/// The next line: nothing at the end, and nothing of a line that is too long.
+async fn error_line(errors: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Option<Vec<u8>>>> {
+    let most = u64::try_from(LONGEST_ERROR).unwrap_or(u64::MAX);
+    let (mut line, mut whole) = (Vec::new(), true);
+    loop {
+        line.clear();
+        let length = (&mut *errors).take(most).read_until(b'\n', &mut line).await?;
+        let ended = line.last() == Some(&b'\n') || length < LONGEST_ERROR;
+        if length == 0 && whole {
+            return Ok(None);
+        }
+        if ended {
+            return Ok(Some(whole.then(|| line.trim_ascii_end().to_vec())));
+        }
+        whole = false;
     }
 }
 
@@ -365,4 +389,26 @@ fn with_id(envelope: &Envelope<'_>, id: &Id) -> Option<Bytes> {
         _ => return None,
     };
     serde_json::to_vec(&members).ok().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn standard_error_is_read_to_its_end_whatever_it_holds() {
+        let long = "x".repeat(3 * LONGEST_ERROR + 7);
+        let exact = "y".repeat(LONGEST_ERROR);
+        let said =
+            [b"first\n".as_slice(), b"\xff\xfe not text\n\n", long.as_bytes(), b"\n", exact.as_bytes(), b"\nlast"];
+        let said = said.concat();
+        let mut reader = BufReader::new(&said[..]);
+        let mut lines = Vec::new();
+        while let Some(line) = error_line(&mut reader).await.unwrap() {
+            lines.push(line.map(|line| String::from_utf8_lossy(&line).into_owned()));
+        }
+        let whole = |text: &str| Some(text.to_owned());
+        let expected = [whole("first"), whole("\u{fffd}\u{fffd} not text"), whole(""), None, None, whole("last")];
+        assert_eq!(lines, expected);
+    }
 }

@@ -24,7 +24,9 @@ pub(super) async fn of(rooms: &Rooms, found: &Found) -> Answer<Option<Asked>> {
     let session_age = session_age(rooms, found).await?;
     Ok(match (&draft.what.tool, &draft.what.action) {
         (Some(tool), _) => {
-            let args = content("arguments");
+            // Of a call without arguments none are kept; erased ones are still listed.
+            let none = kept.iter().all(|body| body.name != "arguments");
+            let args = if none { Some(Value::Null) } else { content("arguments") };
             args.map(|args| Asked::ToolCall { agent, human, session_age, reason, server, tool: tool.clone(), args })
         }
         (None, Some(action)) => {

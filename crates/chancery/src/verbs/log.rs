@@ -114,7 +114,7 @@ pub struct Export {
 pub struct Erase {
     /// The entry: d-…
     id: String,
-    /// Which body: arguments, result, question
+    /// Which body: arguments, result, question, input
     #[arg(long, value_name = "NAME")]
     body: String,
     /// Why; stands in the log

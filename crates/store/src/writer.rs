@@ -23,7 +23,7 @@ use crate::{Durable, StoreError, Tx};
 /// How long a patient entry waits for a commit to go along with.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// With so many jobs a commit is well shared.
-const COMPANY: usize = 64;
+const COMPANY: usize = 256;
 /// Jobs taken from the queue at once.
 const JOBS: usize = 4096;
 /// Bytes of entries and bodies in one commit; one job may be larger.

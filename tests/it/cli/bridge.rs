@@ -66,15 +66,21 @@ pub async fn conversation(desk: &Desk, agent: &str, server: &str) {
     assert_eq!(bridge.leave().await, 0);
 }
 
-#[tokio::test]
-async fn the_stateless_wire_goes_through_too() {
+/// A bridge of an agent that may use the server, and what its messages on the stateless wire carry.
+async fn stateless() -> (Desk, Bridge, Value) {
     let desk = Desk::open().await;
     desk.enrolled("bot").await;
     desk.app.grant("bot", "crm").await;
-    let mut bridge = Bridge::start(&desk, "bot", "crm");
+    let bridge = Bridge::start(&desk, "bot", "crm");
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {},
     });
+    (desk, bridge, meta)
+}
+
+#[tokio::test]
+async fn the_stateless_wire_goes_through_too() {
+    let (_desk, mut bridge, meta) = stateless().await;
     let call = json!({"name": "add", "arguments": {"a": 2, "b": 3}, "_meta": meta});
     // Side by side: answers come back under their own ids.
     for id in 1..=5 {
@@ -94,13 +100,7 @@ async fn the_stateless_wire_goes_through_too() {
 
 #[tokio::test]
 async fn a_suspension_is_told_and_the_bridge_goes_on_after_it() {
-    let desk = Desk::open().await;
-    desk.enrolled("bot").await;
-    desk.app.grant("bot", "crm").await;
-    let mut bridge = Bridge::start(&desk, "bot", "crm");
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {},
-    });
+    let (desk, mut bridge, meta) = stateless().await;
     let call = json!({"name": "echo", "arguments": {"text": "x"}, "_meta": meta});
     assert_eq!(bridge.ask(1, "tools/call", call.clone()).await["result"]["content"][0]["text"], "x");
     desk.ok("agent suspend bot --reason test").await;

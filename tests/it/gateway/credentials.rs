@@ -1,7 +1,7 @@
 //! The upstream's credential stays with the upstream, the agent's with us.
 
 use chancery_server::{Inject, Transport};
-use chancery_testkit::{HttpUpstream, StdioUpstream, TestApp};
+use chancery_testkit::{Agent, HttpUpstream, StdioUpstream, TestApp};
 use serde_json::{Value, json};
 
 const SECRET: &str = "sk-canary-7f3a9c/+21=x";
@@ -54,14 +54,20 @@ async fn a_credential_in_a_definition_is_not_pinned() {
     assert_eq!(files_with(directory.path(), SECRET.as_bytes()), Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn a_childs_variable_is_scrubbed_too() {
+/// A child with the credential in a variable, and an agent that may use it.
+async fn with_variable() -> (StdioUpstream, TestApp, Agent) {
     let upstream = StdioUpstream::new();
     let inject = Inject { header: "API_KEY".into(), value: "{secret}".into(), secret: "crm-key".into() };
     let app = TestApp::builder().server("crm", Transport::Stdio(upstream.command()), Some(inject)).start().await;
     app.secret("crm-key", SECRET).await;
     let agent = app.agent("reader").await;
     app.grant("reader", "crm").await;
+    (upstream, app, agent)
+}
+
+#[tokio::test]
+async fn a_childs_variable_is_scrubbed_too() {
+    let (_upstream, _app, agent) = with_variable().await;
     let answer = agent.rpc("crm", "tools/call", json!({"name": "headers", "arguments": {}})).await;
     assert!(answer.text().contains("API_KEY") && answer.text().contains("[removed by chancery]"), "{}", answer.text());
     assert!(!answer.text().contains(SECRET));
@@ -71,12 +77,7 @@ async fn a_childs_variable_is_scrubbed_too() {
 #[tokio::test]
 async fn a_rotated_credential_leaves_with_its_children() {
     const NEXT: &str = "sk-next-0d11c5-canary";
-    let upstream = StdioUpstream::new();
-    let inject = Inject { header: "API_KEY".into(), value: "{secret}".into(), secret: "crm-key".into() };
-    let app = TestApp::builder().server("crm", Transport::Stdio(upstream.command()), Some(inject)).start().await;
-    app.secret("crm-key", SECRET).await;
-    let agent = app.agent("reader").await;
-    app.grant("reader", "crm").await;
+    let (upstream, app, agent) = with_variable().await;
     let session = agent.session("crm").await;
     let pid = || upstream.seen().iter().rfind(|seen| seen["message"]["method"] == "tools/call").unwrap()["pid"].clone();
     agent.call("crm", "headers", json!({})).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chancery_authenticate::{Authenticator, LogKey, Vault};
 use chancery_authorize::{Engine, Files, Snapshot, Sources};
+use chancery_fetch::Fetcher;
 use chancery_gateway::{Gateway, Parts};
 use chancery_model::problem::{BAD_CONFIG, INTERNAL, Problem, STORE_FAILED, UNSAFE_CONFIG};
 use chancery_model::{Changed, Clock, Random};
@@ -202,6 +203,8 @@ async fn open_rooms(
     let url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let vault = Vault::of(&store, &config.kek, &config.data, Arc::clone(&random)).await;
     let vault = vault.map_err(|e| Problem::new(UNSAFE_CONFIG, e.to_string()))?;
+    let fetcher =
+        Fetcher::new(settings::fetch(&config)).map_err(|e| Problem::new(BAD_CONFIG, format!("fetch: {e}")))?;
     let recorder = open_record(&config, &store, &vault, &clock, &random).await?;
     let engine = open_engine(&store)?;
     let servers = config.servers.keys().cloned().collect();
@@ -249,6 +252,7 @@ async fn open_rooms(
         started,
         clock,
         store,
+        fetcher: Arc::new(fetcher),
         vault,
         authenticator,
         engine,

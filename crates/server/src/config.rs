@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use chancery_model::Span;
 use serde::Deserialize;
 
+use crate::settings;
+
 mod file;
 mod suggest;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// The log.
     pub log: Log,
+    /// Documents that are fetched from addresses others named.
+    pub fetch: Fetch,
     /// The upstream servers by name.
     pub servers: BTreeMap<String, Upstream>,
     /// What becomes of tools that are seen for the first time.
@@ -99,6 +103,16 @@ impl Default for Log {
     fn default() -> Self {
         Self { origin: "chancery.local/log".into() }
     }
+}
+
+/// What may be fetched besides public `https` addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fetch {
+    /// `host:port` as it stands in URLs: plain `http` is allowed there, and addresses that are not public.
+    pub allow: Vec<String>,
+    /// A PEM file of certificate authorities that are trusted besides the system's.
+    pub authorities: Option<PathBuf>,
 }
 
 /// What becomes of tools of a server that has none pinned yet.
@@ -207,6 +221,7 @@ impl Config {
         check_public_url(self.public_url.as_deref())?;
         check_kek(&self.kek, &self.data)?;
         check_tokens(&self.tokens)?;
+        settings::fetch(self).check().map_err(|e| ConfigError::key("fetch", e.to_string()))?;
         self.servers.iter().try_for_each(|(name, server)| check_server(name, server))
     }
 }

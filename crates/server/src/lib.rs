@@ -18,4 +18,4 @@ mod rooms;
 mod settings;
 
 pub use app::App;
-pub use config::{Command, Config, ConfigError, Inject, Log, Pin, Places, Tokens, Transport, Upstream};
+pub use config::{Command, Config, ConfigError, Fetch, Inject, Log, Pin, Places, Tokens, Transport, Upstream};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chancery_authenticate::{Authenticator, Vault};
 use chancery_authorize::Engine;
+use chancery_fetch::Fetcher;
 use chancery_gateway::Gateway;
 use chancery_model::{Clock, Timestamp};
 use chancery_record::Recorder;
@@ -23,6 +24,9 @@ pub(crate) struct Rooms {
     pub(crate) started: Timestamp,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
+    /// For every document whose address somebody else named.
+    #[expect(dead_code, reason = "the rooms that fetch are being built")]
+    pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) vault: Vault,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) engine: Arc<Engine>,

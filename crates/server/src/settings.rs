@@ -21,6 +21,15 @@ pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate:
     }
 }
 
+/// Documents from addresses that others named.
+pub(crate) fn fetch(config: &Config) -> chancery_fetch::Config {
+    chancery_fetch::Config {
+        allow: config.fetch.allow.clone(),
+        authorities: config.fetch.authorities.clone(),
+        ..chancery_fetch::Config::default()
+    }
+}
+
 /// The data path.
 pub(crate) fn gateway(config: &Config, url: &str) -> chancery_gateway::Config {
     chancery_gateway::Config {

@@ -78,11 +78,23 @@ pub fn workspace() -> Vec<Package> {
     metadata(&["--no-deps"])
 }
 
-/// Everything that is built on this platform.
+/// Everything that is built on this platform. Metadata also names what only a weak feature (`name?/feature`) mentions;
+/// the tree does not.
 pub fn everything() -> Vec<Package> {
     let version = run("rustc", &["-vV"]);
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("rustc names its host");
-    metadata(&["--filter-platform", host])
+    let tree = ["tree", "--locked", "--offline", "--workspace", "--all-features", "--target", host];
+    let listed = run(env!("CARGO"), &[&tree[..], &["--edges", "all", "--prefix", "none", "--format", "{p}"]].concat());
+    let built: BTreeSet<_> = listed.lines().filter_map(name_and_version).collect();
+    let mut packages = metadata(&["--filter-platform", host]);
+    packages.retain(|package| built.contains(&(package.name.as_str(), package.version.as_str())));
+    packages
+}
+
+/// Of a line such as `serde v1.0.228 (proc-macro)`.
+fn name_and_version(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.split(' ');
+    Some((words.next()?, words.next()?.strip_prefix('v')?))
 }
 
 fn metadata(more: &[&str]) -> Vec<Package> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Command, Config, ConfigError, Inject, Log, Pin, Places, Tokens, Transport, Upstream};
+use super::{Command, Config, ConfigError, Fetch, Inject, Log, Pin, Places, Tokens, Transport, Upstream};
 
 const PORT: u16 = 8420;
 
@@ -21,6 +21,7 @@ pub(super) struct File {
     kek: Option<PathBuf>,
     tokens: Tokens,
     log: Log,
+    fetch: Fetch,
     servers: BTreeMap<String, Server>,
     pin: Pin,
     record_fields: Vec<String>,
@@ -54,6 +55,7 @@ impl File {
             kek: self.kek.map_or_else(|| places.kek.clone(), at),
             tokens: self.tokens,
             log: self.log,
+            fetch: Fetch { authorities: self.fetch.authorities.map(at), ..self.fetch },
             servers: servers.collect::<Result<_, ConfigError>>()?,
             pin: self.pin,
             record_fields: self.record_fields,

@@ -75,3 +75,13 @@ fn lifetimes_have_limits() {
     assert!(parse("[tokens]\nseconds = 29\n").is_err());
     assert!(parse("[tokens]\nsession_minutes = 10\nidle_minutes = 11\n").is_err());
 }
+
+#[test]
+fn what_may_be_fetched_is_listed_by_host_and_port() {
+    let config = parse("[fetch]\nallow = [\"127.0.0.1:9000\"]\nauthorities = \"ca.pem\"\n").unwrap();
+    assert_eq!(config.fetch.allow, ["127.0.0.1:9000"]);
+    assert_eq!(config.fetch.authorities.as_deref(), Some(Path::new("/etc/chancery/ca.pem")));
+    for bad in ["127.0.0.1", "http://127.0.0.1:9000", "169.254.169.254:80", "*:443"] {
+        assert_eq!(parse(&format!("[fetch]\nallow = [\"{bad}\"]\n")).unwrap_err().place, "fetch", "{bad}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What can be set.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::address;
+use crate::target::{self, Host, Target};
+
+/// Settings of the fetcher, with safe defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `host:port` as it stands in URLs: plain `http` is allowed there, and addresses that are not public.
+    pub allow: Vec<String>,
+    /// A PEM file of certificate authorities that are trusted besides the system's.
+    pub authorities: Option<PathBuf>,
+    /// For one whole exchange, name resolution and body included.
+    pub total: Duration,
+    /// For the connection alone, TLS included.
+    pub connect: Duration,
+    /// How many exchanges go on at a time; more wait within their own time.
+    pub at_once: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            authorities: None,
+            total: Duration::from_secs(5),
+            connect: Duration::from_secs(2),
+            at_once: 64,
+        }
+    }
+}
+
+/// Why settings were refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadConfig {
+    /// An entry of the allow list is not `host:port`, or names what nobody may name.
+    #[error("`{entry}` {why}")]
+    Allow {
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The file of authorities cannot be used.
+    #[error("{path}: {why}")]
+    Authorities {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+}
+
+impl Config {
+    /// Checks the allow list.
+    ///
+    /// # Errors
+    /// [`BadConfig::Allow`] for the first entry that is not understood.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        self.allow
+            .iter()
+            .try_for_each(|entry| check_entry(entry).map_err(|why| BadConfig::Allow { entry: entry.clone(), why }))
+    }
+
+    /// Whether the operator listed this host and port.
+    pub fn allows(&self, target: &Target) -> bool {
+        let (host, port) = (target.place(), target.port());
+        self.allow
+            .iter()
+            .any(|entry| matches!(target::read_authority(entry), Ok((h, Some(p))) if h == *host && p == port))
+    }
+}
+
+fn check_entry(entry: &str) -> Result<(), &'static str> {
+    let (host, port) = target::read_authority(entry)?;
+    if port.is_none() {
+        return Err("has no port: write `host:port`");
+    }
+    match host {
+        Host::Address(ip) if address::is_never(ip) => Err("is a link-local address or no host, which is never fetched"),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(entry: &str) -> Config {
+        Config { allow: vec![entry.to_owned()], ..Config::default() }
+    }
+
+    #[test]
+    fn entries_are_host_and_port() {
+        for good in ["127.0.0.1:9000", "[::1]:9000", "issuer.internal:443", "10.0.0.7:8443"] {
+            with(good).check().unwrap();
+        }
+        for bad in [
+            "127.0.0.1",
+            "http://127.0.0.1:1",
+            "*:9000",
+            "*.internal:443",
+            "169.254.169.254:80",
+            "0.0.0.0:80",
+            "127.1:1",
+            "",
+        ] {
+            assert!(with(bad).check().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn host_and_port_are_compared_as_written() {
+        let listed = |entry: &str, url: &str| with(entry).allows(&Target::parse(url).unwrap());
+        assert!(listed("127.0.0.1:9000", "http://127.0.0.1:9000/x"));
+        assert!(listed("issuer.internal:443", "https://issuer.internal/x"));
+        assert!(!listed("127.0.0.1:9000", "http://127.0.0.1:9001/x"));
+        assert!(!listed("127.0.0.1:9000", "http://localhost:9000/x"));
+        assert!(!listed("internal:443", "https://a.internal/x"));
+    }
+}

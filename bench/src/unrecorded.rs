@@ -41,7 +41,8 @@ pub async fn router(folder: &Path, url: &str) -> Fallible<Router> {
 async fn token(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, body: Bytes) -> Response {
     let form: Vec<(String, String)> = pairs(&String::from_utf8_lossy(&body));
     let url = format!("{}/oauth/token", rooms.authenticator.config().issuer);
-    let request = TokenRequest { form: &form, dpop: single(&headers, "dpop"), url: &url };
+    let request =
+        TokenRequest { form: &form, authorization: None, dpop: single(&headers, "dpop"), certificate: None, url: &url };
     match rooms.authenticator.token(request).await {
         Ok(answer) => axum::Json(answer.body).into_response(),
         Err(why) => (StatusCode::BAD_REQUEST, format!("{why:?}")).into_response(),
@@ -55,6 +56,7 @@ async fn evaluation(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, body: B
         url: &url,
         authorization: single(&headers, "authorization"),
         dpop: single(&headers, "dpop"),
+        certificate: None,
         audience: &rooms.audience,
     };
     if let Err(why) = rooms.authenticator.caller(&facts) {

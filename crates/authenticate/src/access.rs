@@ -1,13 +1,14 @@
-//! Our access tokens (RFC 9068).
+//! Our access tokens (RFC 9068), with the chain of those who act (RFC 8693, section 4.1).
 
 use std::sync::Arc;
 
-use chancery_model::{Agent, Session, SessionId, Timestamp};
+use chancery_model::{AgentId, Limit, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::directory::{AgentSlot, Directory, SessionSlot};
-use crate::jose::{Compact, KeyRefused, NumericDate, Text, claims, decode_array};
+use crate::directory::{Directory, SessionSlot};
+use crate::jose::{Compact, KeyRefused, NumericDate, Text, claims, decode_array, encode};
 use crate::keys::TokenKeys;
+use crate::lineage::{Act, Lineage};
 use crate::refused::Reason;
 
 /// The `typ` of an access token.
@@ -15,7 +16,7 @@ pub(crate) const TYP: &str = "at+jwt";
 
 /// What goes into a token.
 #[derive(Serialize)]
-pub(crate) struct Issue<'a> {
+struct Issue<'a> {
     iss: &'a str,
     sub: &'a str,
     client_id: &'a str,
@@ -26,12 +27,27 @@ pub(crate) struct Issue<'a> {
     jti: &'a str,
     sid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cnf: Option<Confirm<'a>>,
+    act: Option<Act>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    may_act: Option<Sub<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<&'a [Limit]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirm>,
 }
 
 #[derive(Serialize)]
-struct Confirm<'a> {
-    jkt: &'a str,
+struct Sub<'a> {
+    sub: &'a str,
+}
+
+/// The `cnf` claim (RFC 7800): `jkt` of RFC 9449, section 6.1, or `x5t#S256` of RFC 8705, section 3.1.
+#[derive(Serialize)]
+struct Confirm {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jkt: Option<String>,
+    #[serde(rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -39,7 +55,7 @@ struct Claims<'a> {
     #[serde(borrow)]
     iss: Text<'a>,
     #[serde(borrow)]
-    sub: Text<'a>,
+    client_id: Text<'a>,
     #[serde(borrow)]
     aud: Text<'a>,
     exp: NumericDate,
@@ -49,44 +65,77 @@ struct Claims<'a> {
     #[serde(borrow)]
     sid: Text<'a>,
     #[serde(borrow, default)]
+    may_act: Option<MayAct<'a>>,
+    #[serde(borrow, default)]
     cnf: Option<Confirmation<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Confirmation<'a> {
+struct MayAct<'a> {
     #[serde(borrow)]
-    jkt: Text<'a>,
+    sub: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct Confirmation<'a> {
+    #[serde(borrow, default)]
+    jkt: Option<Text<'a>>,
+    #[serde(borrow, default, rename = "x5t#S256")]
+    certificate: Option<Text<'a>>,
+}
+
+/// What the use of a token must be proved with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// The key with this RFC 7638 thumbprint, by a DPoP proof.
+    Key([u8; 32]),
+    /// The certificate of this SHA-256, by the connection it comes over.
+    Certificate([u8; 32]),
 }
 
 /// What one token is about.
 pub(crate) struct Terms<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) audience: &'a str,
-    pub(crate) agent: &'a Agent,
-    pub(crate) session: &'a Session,
+    pub(crate) session: &'a SessionSlot,
     pub(crate) id: &'a str,
     pub(crate) now: Timestamp,
     pub(crate) expires: Timestamp,
-    /// Thumbprint of the key its use must be proved with; none for a bearer token.
-    pub(crate) jkt: Option<&'a str>,
+    /// What its use must be proved with; none for a bearer token.
+    pub(crate) binding: Option<Binding>,
+    /// The agent that may exchange it to act for the session's.
+    pub(crate) may_act: Option<&'a AgentId>,
 }
 
 impl Terms<'_> {
     /// The signed token.
     pub(crate) fn sign(&self, keys: &TokenKeys) -> Result<String, KeyRefused> {
+        let (session, lineage) = (self.session.session(), Lineage::of(self.session));
         let claims = Issue {
             iss: self.issuer,
-            sub: self.agent.id.as_str(),
-            client_id: self.agent.id.as_str(),
+            sub: lineage.subject(),
+            client_id: session.agent.as_str(),
             aud: self.audience,
             exp: self.expires.seconds(),
             iat: self.now.seconds(),
             nbf: self.now.seconds(),
             jti: self.id,
-            sid: self.session.id.as_str(),
-            cnf: self.jkt.map(|jkt| Confirm { jkt }),
+            sid: session.id.as_str(),
+            act: lineage.act(),
+            may_act: self.may_act.map(|agent| Sub { sub: agent.as_str() }),
+            authorization_details: lineage.limits.first().map(|limits| &**limits),
+            cnf: self.binding.map(Confirm::from),
         };
         keys.signing.sign_jws(&keys.header, &claims)
+    }
+}
+
+impl From<Binding> for Confirm {
+    fn from(binding: Binding) -> Self {
+        match binding {
+            Binding::Key(jkt) => Self { jkt: Some(encode(&jkt)), certificate: None },
+            Binding::Certificate(digest) => Self { jkt: None, certificate: Some(encode(&digest)) },
+        }
     }
 }
 
@@ -96,8 +145,9 @@ pub(crate) struct Access {
     pub(crate) audience: String,
     pub(crate) not_before: Timestamp,
     pub(crate) expires: Timestamp,
-    pub(crate) jkt: Option<[u8; 32]>,
-    pub(crate) agent: Arc<AgentSlot>,
+    pub(crate) binding: Option<Binding>,
+    /// The agent that may exchange it to act for the session's.
+    pub(crate) may_act: Option<AgentId>,
     pub(crate) session: Arc<SessionSlot>,
 }
 
@@ -120,19 +170,26 @@ impl Access {
     }
 
     fn of(claims: &Claims<'_>, directory: &Directory) -> Result<Self, Reason> {
-        let agent = directory.agent(&claims.sub).ok_or_else(|| Reason::token("its agent is unknown"))?;
         let sid = claims.sid.parse::<SessionId>().map_err(|_| Reason::token("its session is not one"))?;
-        let session = directory.session(&sid).filter(|slot| slot.session().agent == agent.agent().id);
-        let session = session.ok_or_else(|| Reason::session("the session is over"))?;
-        let jkt = claims.cnf.as_ref().map(|cnf| decode_array::<32>(&cnf.jkt)).transpose();
+        let session = directory.session(&sid).filter(|slot| slot.session().agent.as_str() == &*claims.client_id);
+        let may_act = claims.may_act.as_ref().map(|may| may.sub.parse()).transpose();
         Ok(Self {
             id: (&*claims.jti).into(),
             audience: claims.aud.to_string(),
             not_before: claims.nbf.timestamp(),
             expires: claims.exp.timestamp(),
-            jkt: jkt.map_err(|_| Reason::token("its `cnf` is not a thumbprint"))?,
-            agent,
-            session,
+            binding: claims.cnf.as_ref().map(binding).transpose()?,
+            may_act: may_act.map_err(|_| Reason::token("its `may_act` is not an agent"))?,
+            session: session.ok_or_else(|| Reason::session("the session is over"))?,
         })
+    }
+}
+
+fn binding(cnf: &Confirmation<'_>) -> Result<Binding, Reason> {
+    let bad = |_| Reason::token("its `cnf` is not a thumbprint");
+    match (&cnf.jkt, &cnf.certificate) {
+        (Some(jkt), None) => decode_array(jkt).map(Binding::Key).map_err(bad),
+        (None, Some(digest)) => decode_array(digest).map(Binding::Certificate).map_err(bad),
+        _ => Err(Reason::token("its `cnf` is neither a key nor a certificate")),
     }
 }

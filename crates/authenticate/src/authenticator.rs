@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chancery_model::{Agent, Clock, Random, Span, Timestamp};
+use chancery_model::{Agent, Clock, Person, Random, Span, Timestamp};
 use chancery_store::{Store, StoreError};
 
 use crate::access::Access;
 use crate::config::Config;
+use crate::delegation::{Delegations, Rules, nobody};
 use crate::directory::Directory;
 use crate::dpop::Dpop;
 use crate::keys::{KeysError, TokenKeys};
@@ -32,6 +33,7 @@ pub struct Authenticator {
     pub(crate) vault: Vault,
     pub(crate) keys: ArcSwap<TokenKeys>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) delegations: Rules,
     pub(crate) dpop: Dpop,
     /// Verified tokens.
     pub(crate) verified: Recent<Access>,
@@ -65,9 +67,12 @@ impl Authenticator {
         let observed = directory.clone();
         store.observe(Box::new(move |changed| observed.observe(changed)));
         chancery_store::agents::each(&store, |agent| directory.load_agent(agent)).await?;
+        chancery_store::persons::all(&store).await?.into_iter().for_each(|person| directory.load_person(person));
+        let secrets = chancery_store::client_secrets::live(&store, clock.now()).await?;
+        secrets.into_iter().for_each(|secret| directory.load_secret(secret));
         let sessions = chancery_store::sessions::open(&store, clock.now()).await?;
         let last_use = chancery_store::sessions::last_use(&store).await?;
-        sessions.into_iter().for_each(|session| directory.load_session(session));
+        directory.load_sessions(sessions);
         let keys = TokenKeys::load(&store, &vault, &*clock).await?;
         Ok(Arc::new(Self {
             dpop: Dpop::new(config.dpop.clone(), clock.clone(), &*random),
@@ -82,12 +87,18 @@ impl Authenticator {
             store,
             vault,
             directory,
+            delegations: nobody(),
         }))
     }
 
     /// The settings it runs with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Puts the rules about delegation into force. Before it nobody may act for anybody.
+    pub fn set_delegations(&self, rules: Box<dyn Delegations>) {
+        self.delegations.store(Arc::new(rules));
     }
 
     /// One agent as it is now, by id or name.
@@ -98,6 +109,11 @@ impl Authenticator {
     /// Every agent as it is now, in no order.
     pub fn agents(&self) -> Vec<Arc<Agent>> {
         self.directory.agents()
+    }
+
+    /// Every person as they are now, in no order.
+    pub fn persons(&self) -> Vec<Arc<Person>> {
+        self.directory.persons()
     }
 
     /// The nonce for the next proof, for `DPoP-Nonce` headers; none where nonces are off.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use chancery_model::{Agent, BearerUse, Session, Timestamp, problem};
+use chancery_model::{Agent, BearerUse, Limit, Session, Timestamp, problem};
 
-use crate::access::Access;
+use crate::access::{Access, Binding};
 use crate::authenticator::Authenticator;
-use crate::directory::{AgentSlot, SessionSlot};
+use crate::directory::SessionSlot;
 use crate::dpop::Asked;
 use crate::jose::sha256;
+use crate::lineage::Lineage;
 use crate::metadata::resource_metadata_url;
 use crate::refused::{Reason, Refused};
 
@@ -23,6 +24,8 @@ pub struct RequestFacts<'a> {
     pub authorization: Option<&'a str>,
     /// The `DPoP` header.
     pub dpop: Option<&'a str>,
+    /// The certificate the client showed when the connection was made, in DER.
+    pub certificate: Option<&'a [u8]>,
     /// The resource this door is: what the token's `aud` must be.
     pub audience: &'a str,
 }
@@ -38,10 +41,18 @@ pub struct Caller {
     pub token_id: Arc<str>,
     /// Whether it came without a proof of possession.
     pub bearer: bool,
-    /// The human at the root of the chain, once delegation exists.
+    /// The name of the human in whose name it acts.
     pub human: Option<String>,
-    /// The delegation chain from the root to the actor, once delegation exists.
+    /// The agents before it in the delegation chain, the root's first.
+    pub ancestors: Vec<Arc<Agent>>,
+    /// The names of the chain from the root to the actor, for the record; empty for an agent that acts for itself.
     pub chain: Vec<String>,
+    /// The limits of every session in the line that has some: each set must cover what is done.
+    pub limits: Vec<Arc<[Limit]>>,
+    /// The session at the root of the line.
+    pub root: Arc<Session>,
+    /// When a human last proved presence in the line.
+    pub presence_at: Option<Timestamp>,
 }
 
 /// How the token was presented.
@@ -74,10 +85,9 @@ impl Authenticator {
 
     fn unchanged(&self, caller: &Caller) -> Result<(), Reason> {
         let gone = || Reason::session("it is over");
-        let agent = self.directory.agent_of(&caller.agent.id).ok_or_else(gone)?;
         let session = self.directory.session(&caller.session.id).ok_or_else(gone)?;
-        let (agent, _) = in_force(&agent, &session, self.clock.now())?;
-        if caller.bearer { bearer_allowed(&agent) } else { Ok(()) }
+        in_force(&session, self.clock.now())?;
+        if caller.bearer { bearer_allowed(&session.agent().agent()) } else { Ok(()) }
     }
 
     fn admit(&self, facts: &RequestFacts<'_>, scheme: Scheme, token: &str) -> Result<Caller, Reason> {
@@ -85,21 +95,21 @@ impl Authenticator {
         let digest = sha256(token.as_bytes());
         let access = self.access(token, digest)?;
         still_good(&access, facts.audience, now)?;
-        let (agent, session) = in_force(&access.agent, &access.session, now)?;
-        match (scheme, &access.jkt) {
-            (Scheme::Dpop, Some(jkt)) => self.possession(facts, &digest, jkt)?,
-            (Scheme::Bearer, None) => bearer_allowed(&agent)?,
-            (Scheme::Bearer, Some(_)) => {
+        in_force(&access.session, now)?;
+        match (scheme, &access.binding) {
+            (Scheme::Dpop, Some(Binding::Key(jkt))) => self.possession(facts, &digest, jkt)?,
+            (Scheme::Bearer, Some(Binding::Certificate(known))) => certified(facts.certificate, known)?,
+            (Scheme::Bearer, None) => bearer_allowed(&access.session.agent().agent())?,
+            (Scheme::Bearer, Some(Binding::Key(_))) => {
                 return Err(Reason::token("it is bound to a key: use the `DPoP` scheme with a proof"));
             }
-            (Scheme::Dpop, None) => return Err(Reason::token("it is a bearer token: it is bound to no key")),
+            (Scheme::Dpop, _) => return Err(Reason::token("it is bound to no key: use the `Bearer` scheme")),
         }
         access.session.touch(now);
-        let token_id = access.id.clone();
-        Ok(Caller { agent, session, token_id, bearer: scheme == Scheme::Bearer, human: None, chain: Vec::new() })
+        Ok(caller(&access, scheme == Scheme::Bearer && access.binding.is_none()))
     }
 
-    fn access(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Access>, Reason> {
+    pub(crate) fn access(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Access>, Reason> {
         if let Some(known) = self.verified.get(&digest) {
             return Ok(known);
         }
@@ -153,14 +163,49 @@ fn still_good(access: &Access, audience: &str, now: Timestamp) -> Result<(), Rea
     Ok(())
 }
 
-fn in_force(agent: &AgentSlot, slot: &SessionSlot, now: Timestamp) -> Result<(Arc<Agent>, Arc<Session>), Reason> {
-    let (agent, session) = (agent.agent(), slot.session());
-    if !agent.may_authenticate(now) {
-        return Err(stopped(&agent, now));
+fn caller(access: &Access, bearer: bool) -> Caller {
+    let lineage = Lineage::of(&access.session);
+    let chain = lineage.names();
+    let Lineage { human, mut agents, limits, root, presence_at } = lineage;
+    // There is always the one that acts.
+    let agent = agents.pop().unwrap_or_else(|| access.session.agent().agent());
+    Caller {
+        agent,
+        session: access.session.session(),
+        token_id: access.id.clone(),
+        bearer,
+        human: human.map(|person| person.name.clone()),
+        ancestors: agents,
+        chain,
+        limits,
+        root,
+        presence_at,
     }
-    let admits = session.admits(now, slot.used(), agent.epoch);
-    admits.map_err(|ended| Reason::session(ended.to_string()))?;
-    Ok((agent, session))
+}
+
+/// Does a session admit anything at this moment? Only if everything it hangs on does.
+pub(crate) fn in_force(slot: &SessionSlot, now: Timestamp) -> Result<(), Reason> {
+    if let Some(person) = slot.person().map(|person| person.person())
+        && !(person.is_active() && person.epoch == slot.session().human_epoch)
+    {
+        return Err(Reason::session(format!("`{}`, in whose name it is, is not active any more", person.name)));
+    }
+    slot.line().enumerate().try_for_each(|(above, link)| {
+        let (agent, session) = (link.agent().agent(), link.session());
+        if !agent.may_authenticate(now) {
+            return Err(stopped(&agent, now));
+        }
+        session.admits(now, link.used(), agent.epoch).map_err(|ended| match above {
+            0 => Reason::session(ended.to_string()),
+            _ => Reason::session(format!("agent `{}`, for whom it acts: {ended}", agent.name)),
+        })
+    })
+}
+
+fn certified(shown: Option<&[u8]>, known: &[u8; 32]) -> Result<(), Reason> {
+    let same = shown.is_some_and(|der| sha256(der) == *known);
+    let why = "it is bound to a certificate, and the connection was not made with that";
+    if same { Ok(()) } else { Err(Reason::new(problem::BAD_PROOF, "invalid_token", why)) }
 }
 
 /// Why this agent may not authenticate at this moment.

@@ -2,7 +2,7 @@
 
 use chancery_model::Span;
 
-use crate::dpop;
+use crate::{delegation, dpop};
 
 /// Settings of this room, with safe defaults.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Config {
     pub dpop: dpop::Config,
     /// How sessions end.
     pub sessions: SessionLimits,
+    /// How chains of delegation are bounded.
+    pub delegation: delegation::Limits,
     /// How many verified tokens are remembered.
     pub cached_tokens: usize,
 }
@@ -46,6 +48,7 @@ impl Default for Config {
             skew: Span::seconds(5),
             dpop: dpop::Config::default(),
             sessions: SessionLimits::default(),
+            delegation: delegation::Limits::default(),
             cached_tokens: 65_536,
         }
     }

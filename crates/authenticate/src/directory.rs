@@ -1,11 +1,16 @@
-//! Agents and open sessions in memory: loaded at start, kept by the store's observer.
+//! Agents, people and open sessions in memory: loaded at start, kept by the store's observer.
+//!
+//! A session's slot holds the slots of everything it hangs on. Whoever asks whether it is in force looks at all of
+//! them as they are at that moment, so that stopping one stops whatever hangs on it, however much that is.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
-use chancery_model::{Agent, AgentId, Changed, Session, SessionId, SessionState, Timestamp};
+use chancery_model::{
+    Agent, AgentId, Changed, ClientSecret, Hash, Person, PersonId, Session, SessionId, SessionState, Timestamp,
+};
 
 /// One agent as it is now. Whoever holds the slot sees every change at once.
 #[derive(Debug)]
@@ -15,11 +20,20 @@ pub(crate) struct AgentSlot {
     sessions: AtomicUsize,
 }
 
-/// One session as it is now, with its last use.
+/// One person as they are now.
+#[derive(Debug)]
+pub(crate) struct PersonSlot {
+    current: ArcSwap<Person>,
+}
+
+/// One session as it is now, with its last use and what it hangs on.
 #[derive(Debug)]
 pub(crate) struct SessionSlot {
     current: ArcSwap<Session>,
     used: AtomicI64,
+    agent: Arc<AgentSlot>,
+    person: Option<Arc<PersonSlot>>,
+    parent: Option<Arc<SessionSlot>>,
 }
 
 /// Who there is.
@@ -27,7 +41,17 @@ pub(crate) struct SessionSlot {
 pub(crate) struct Directory {
     agents: RwLock<HashMap<AgentId, Arc<AgentSlot>>>,
     names: RwLock<HashMap<String, Arc<AgentSlot>>>,
+    persons: RwLock<HashMap<PersonId, Arc<PersonSlot>>>,
     sessions: RwLock<HashMap<SessionId, Arc<SessionSlot>>>,
+    secrets: RwLock<HashMap<Hash, Arc<ClientSecret>>>,
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl AgentSlot {
@@ -41,9 +65,30 @@ impl AgentSlot {
     }
 }
 
+impl PersonSlot {
+    pub(crate) fn person(&self) -> Arc<Person> {
+        self.current.load_full()
+    }
+}
+
 impl SessionSlot {
     pub(crate) fn session(&self) -> Arc<Session> {
         self.current.load_full()
+    }
+
+    /// Who acts in it.
+    pub(crate) fn agent(&self) -> &Arc<AgentSlot> {
+        &self.agent
+    }
+
+    /// In whose name.
+    pub(crate) fn person(&self) -> Option<&Arc<PersonSlot>> {
+        self.person.as_ref()
+    }
+
+    /// It and everything it hangs on, from itself to the root.
+    pub(crate) fn line(&self) -> impl Iterator<Item = &SessionSlot> {
+        std::iter::successors(Some(self), |slot| slot.parent.as_deref())
     }
 
     /// The last use, durable or not.
@@ -51,8 +96,17 @@ impl SessionSlot {
         Timestamp(self.used.load(Ordering::Acquire)).max(self.current.load().used_at)
     }
 
+    /// It is used, and with it everything it hangs on.
     pub(crate) fn touch(&self, now: Timestamp) {
-        self.used.fetch_max(now.0, Ordering::AcqRel);
+        self.line().for_each(|slot| {
+            slot.used.fetch_max(now.0, Ordering::AcqRel);
+        });
+    }
+
+    /// May anything be done in it again? By its own state and times only.
+    fn lives(&self, now: Timestamp) -> bool {
+        let session = self.current.load();
+        session.state == SessionState::Open && now < session.ends_at && now < self.used() + session.idle
     }
 }
 
@@ -61,7 +115,9 @@ impl Directory {
     pub(crate) fn observe(&self, changed: &Changed) {
         match changed {
             Changed::Agent(agent) => self.put_agent(agent.clone(), true),
+            Changed::Person(person) => self.put_person(person.clone(), true),
             Changed::Session(session) => self.put_session(session.clone(), true),
+            Changed::ClientSecret(secret) => self.put_secret(secret.clone()),
             Changed::Grant(_) | Changed::Tool(_) => {}
         }
     }
@@ -71,81 +127,147 @@ impl Directory {
         self.put_agent(Arc::new(agent), false);
     }
 
-    /// Takes a session that was stored before anything was observed, after its agent.
-    pub(crate) fn load_session(&self, session: Session) {
-        self.put_session(Arc::new(session), false);
+    /// Takes a person who was stored before anything was observed.
+    pub(crate) fn load_person(&self, person: Person) {
+        self.put_person(Arc::new(person), false);
+    }
+
+    /// Takes a client secret that was stored before anything was observed.
+    pub(crate) fn load_secret(&self, secret: ClientSecret) {
+        write(&self.secrets).entry(secret.hash).or_insert_with(|| Arc::new(secret));
+    }
+
+    /// Takes the sessions that were stored before anything was observed, in any order. Those that hang on one that is
+    /// over are left out.
+    pub(crate) fn load_sessions(&self, sessions: Vec<Session>) {
+        let mut waiting = sessions;
+        loop {
+            let ready = |session: &Session| session.parent.as_ref().is_none_or(|id| self.session(id).is_some());
+            let (now, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(ready);
+            if now.is_empty() {
+                return;
+            }
+            now.into_iter().for_each(|session| self.put_session(Arc::new(session), false));
+            waiting = later;
+        }
     }
 
     /// By id, or by name.
     pub(crate) fn agent(&self, id_or_name: &str) -> Option<Arc<AgentSlot>> {
         match id_or_name.parse::<AgentId>() {
             Ok(id) => self.agent_of(&id),
-            Err(_) => self.names.read().unwrap_or_else(PoisonError::into_inner).get(id_or_name).cloned(),
+            Err(_) => read(&self.names).get(id_or_name).cloned(),
         }
     }
 
     /// By id.
     pub(crate) fn agent_of(&self, id: &AgentId) -> Option<Arc<AgentSlot>> {
-        self.agents.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        read(&self.agents).get(id).cloned()
     }
 
     /// Every agent.
     pub(crate) fn agents(&self) -> Vec<Arc<Agent>> {
-        self.agents.read().unwrap_or_else(PoisonError::into_inner).values().map(|slot| slot.agent()).collect()
+        read(&self.agents).values().map(|slot| slot.agent()).collect()
     }
 
     pub(crate) fn session(&self, id: &SessionId) -> Option<Arc<SessionSlot>> {
-        self.sessions.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        read(&self.sessions).get(id).cloned()
+    }
+
+    pub(crate) fn person(&self, id: &PersonId) -> Option<Arc<PersonSlot>> {
+        read(&self.persons).get(id).cloned()
+    }
+
+    /// Everybody.
+    pub(crate) fn persons(&self) -> Vec<Arc<Person>> {
+        read(&self.persons).values().map(|slot| slot.person()).collect()
+    }
+
+    /// The secret with this hash, live or not.
+    pub(crate) fn secret(&self, hash: &Hash) -> Option<Arc<ClientSecret>> {
+        read(&self.secrets).get(hash).cloned()
     }
 
     /// Every session that is remembered, ended ones included until they are swept.
     pub(crate) fn sessions(&self) -> Vec<Arc<SessionSlot>> {
-        self.sessions.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        read(&self.sessions).values().cloned().collect()
     }
 
-    /// Forgets sessions that can never admit anything again.
+    /// Forgets sessions that can never admit anything again, and secrets that are worth nothing.
     pub(crate) fn sweep(&self, now: Timestamp) {
-        let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|_, slot| {
-            let session = slot.current.load();
-            let kept = session.state == SessionState::Open && now < session.ends_at && now < slot.used() + session.idle;
+        write(&self.secrets).retain(|_, secret| secret.is_live(now));
+        write(&self.sessions).retain(|_, slot| {
+            let kept = slot.line().all(|slot| slot.lives(now));
             if !kept {
-                self.count(&session.agent, |n| n.saturating_sub(1));
+                self.count(&slot.current.load().agent, |n| n.saturating_sub(1));
             }
             kept
         });
     }
 
     fn count(&self, agent: &AgentId, step: impl Fn(usize) -> usize) {
-        if let Some(slot) = self.agents.read().unwrap_or_else(PoisonError::into_inner).get(agent) {
+        if let Some(slot) = read(&self.agents).get(agent) {
             let _ = slot.sessions.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| Some(step(n)));
         }
     }
 
     fn put_agent(&self, agent: Arc<Agent>, replace: bool) {
-        let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+        let mut agents = write(&self.agents);
         match agents.get(&agent.id) {
             Some(slot) if replace => slot.current.store(agent),
             Some(_) => {}
             None => {
                 let slot = Arc::new(AgentSlot { current: ArcSwap::new(agent.clone()), sessions: AtomicUsize::new(0) });
                 agents.insert(agent.id.clone(), slot.clone());
-                self.names.write().unwrap_or_else(PoisonError::into_inner).insert(agent.name.clone(), slot);
+                write(&self.names).insert(agent.name.clone(), slot);
             }
         }
     }
 
-    fn put_session(&self, session: Arc<Session>, replace: bool) {
-        let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
-        match sessions.get(&session.id) {
-            Some(slot) if replace => slot.current.store(session),
+    fn put_person(&self, person: Arc<Person>, replace: bool) {
+        let mut persons = write(&self.persons);
+        match persons.get(&person.id) {
+            Some(slot) if replace => slot.current.store(person),
             Some(_) => {}
             None => {
-                self.count(&session.agent, |n| n + 1);
-                let used = AtomicI64::new(session.used_at.0);
-                let slot = SessionSlot { current: ArcSwap::new(session.clone()), used };
-                sessions.insert(session.id.clone(), Arc::new(slot));
+                persons.insert(person.id.clone(), Arc::new(PersonSlot { current: ArcSwap::new(person) }));
             }
         }
+    }
+
+    fn put_secret(&self, secret: Arc<ClientSecret>) {
+        let mut secrets = write(&self.secrets);
+        if secret.revoked_at.is_some() {
+            secrets.remove(&secret.hash);
+        } else {
+            secrets.insert(secret.hash, secret);
+        }
+    }
+
+    /// A session whose agent, person or parent is not known any more admits nothing: it is not remembered.
+    fn put_session(&self, session: Arc<Session>, replace: bool) {
+        if let Some(slot) = self.session(&session.id) {
+            if replace {
+                slot.current.store(session);
+            }
+            return;
+        }
+        let Some(slot) = self.slot_of(&session) else { return };
+        self.count(&session.agent, |n| n + 1);
+        write(&self.sessions).entry(session.id.clone()).or_insert(Arc::new(slot));
+    }
+
+    fn slot_of(&self, session: &Arc<Session>) -> Option<SessionSlot> {
+        let agent = self.agent_of(&session.agent)?;
+        let person = match &session.human {
+            Some(id) => Some(self.person(id)?),
+            None => None,
+        };
+        let parent = match &session.parent {
+            Some(id) => Some(self.session(id)?),
+            None => None,
+        };
+        let used = AtomicI64::new(session.used_at.0);
+        Some(SessionSlot { current: ArcSwap::new(session.clone()), used, agent, person, parent })
     }
 }

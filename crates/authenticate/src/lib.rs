@@ -4,17 +4,19 @@
 //! verification per request. Every failure is a refusal.
 
 mod access;
-mod assertion;
 mod authenticator;
 mod caller;
 pub mod client;
+mod clients;
 mod config;
+mod delegation;
 mod directory;
 pub mod dpop;
 mod enrol;
 mod htu;
 pub mod jose;
 mod keys;
+mod lineage;
 mod metadata;
 mod nonce;
 mod recent;
@@ -35,6 +37,7 @@ mod tests;
 pub use authenticator::{Authenticator, OpenError};
 pub use caller::{Caller, RequestFacts};
 pub use config::{Config, SessionLimits};
+pub use delegation::{Delegations, Handing, Limits as DelegationLimits, Principal};
 pub use enrol::{ENROLMENT_TYP, EnrolError, Enrolled, Enrolment};
 pub use keys::{KeysError, LogKey};
 pub use metadata::{AuthorizationServer, JwkSet, ProtectedResource, resource_metadata_path};

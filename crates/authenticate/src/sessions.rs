@@ -1,10 +1,16 @@
 //! Sessions: opened with a token, touched by use, ended by time, by change, or by somebody.
 
-use chancery_model::{Agent, Change, Draft, Kind, Session, SessionId, SessionState, Timestamp, Who, canonical};
+use std::sync::Arc;
+
+use chancery_model::{
+    Agent, Change, Draft, Kind, Limit, Person, Session, SessionId, SessionState, Timestamp, Who, canonical,
+};
 use chancery_store::{Durable, StoreError};
 
 use crate::authenticator::Authenticator;
-use crate::directory::AgentSlot;
+use crate::caller::in_force;
+use crate::directory::{AgentSlot, SessionSlot};
+use crate::lineage::Lineage;
 
 /// How many touches one write makes durable.
 const TOUCHES: usize = 256;
@@ -18,6 +24,9 @@ pub enum SessionError {
     /// It admits nothing any more.
     #[error("{0}: ask for a token without `sid` to open a new one")]
     Over(#[from] chancery_model::SessionEnded),
+    /// What it hangs on admits nothing any more.
+    #[error("{0}")]
+    Stopped(String),
     /// The agent has as many as it may.
     #[error("agent `{agent}` has {limit} sessions open, which is the limit: continue one with `sid`")]
     TooMany {
@@ -31,6 +40,45 @@ pub enum SessionError {
     Store(#[from] StoreError),
 }
 
+/// A session to be opened.
+pub(crate) struct Opening<'a> {
+    /// Whose.
+    pub(crate) slot: &'a AgentSlot,
+    /// The running copy.
+    pub(crate) instance: Option<&'a str>,
+    /// What it hangs on.
+    pub(crate) parent: Option<&'a SessionSlot>,
+    /// In whose name, for a root; a child has its parent's.
+    pub(crate) human: Option<Arc<Person>>,
+    /// What it is for.
+    pub(crate) purpose: Option<&'a str>,
+    /// What it is narrowed to.
+    pub(crate) limits: Vec<Limit>,
+    /// Not later than this.
+    pub(crate) until: Option<Timestamp>,
+    /// What the entry calls it.
+    pub(crate) verb: &'static str,
+    /// A remark for the entry.
+    pub(crate) detail: Option<String>,
+}
+
+impl<'a> Opening<'a> {
+    /// A root session of this agent, not narrowed.
+    pub(crate) fn of(slot: &'a AgentSlot) -> Self {
+        Self {
+            slot,
+            instance: None,
+            parent: None,
+            human: None,
+            purpose: None,
+            limits: Vec::new(),
+            until: None,
+            verb: "open",
+            detail: None,
+        }
+    }
+}
+
 impl Authenticator {
     /// Every session that admits calls at this moment, each with its last use.
     pub fn sessions(&self) -> Vec<Session> {
@@ -38,8 +86,7 @@ impl Authenticator {
         let mut open = Vec::new();
         for slot in self.directory.sessions() {
             let session = Session { used_at: slot.used(), ..(*slot.session()).clone() };
-            let epoch = self.directory.agent(session.agent.as_str()).map(|agent| agent.agent().epoch);
-            if epoch.is_some_and(|epoch| session.admits(now, session.used_at, epoch).is_ok()) {
+            if in_force(&slot, now).is_ok() {
                 open.push(session);
             }
         }
@@ -61,32 +108,64 @@ impl Authenticator {
         Ok(write.await?.durable)
     }
 
-    /// Opens a session of this agent.
-    pub(crate) async fn open_session(&self, slot: &AgentSlot, instance: Option<&str>) -> Result<Session, SessionError> {
-        let (agent, now, limits) = (slot.agent(), self.clock.now(), &self.config.sessions);
-        self.refuse_too_many(slot, &agent, now)?;
-        let session = Session {
-            id: SessionId::new(now, &*self.random),
-            agent: agent.id.clone(),
-            instance: instance.map(str::to_owned),
-            epoch: agent.epoch,
-            state: SessionState::Open,
-            opened_at: now,
-            ends_at: (now + limits.maximum).min(agent.expires_at),
-            idle: limits.idle,
-            used_at: now,
-        };
-        let draft = draft(now, who(&agent, instance), &session, "open");
-        let stored = session.clone();
+    /// Opens a session. It is durable, and ends with its agent and its parent, before this returns.
+    pub(crate) async fn open_session(&self, opening: Opening<'_>) -> Result<Arc<SessionSlot>, SessionError> {
+        let (agent, now) = (opening.slot.agent(), self.clock.now());
+        self.refuse_too_many(opening.slot, &agent, now)?;
+        let session = self.session_of(&opening, &agent, now);
+        let mut draft = draft(now, self.who(&opening, &agent), &session, opening.verb);
+        draft.detail = opening.detail;
+        let (stored, id) = (session.clone(), session.id);
         let write = self
             .store
             .write(draft, move |tx| Box::pin(async move { chancery_store::sessions::insert(tx, &stored).await }));
         write.await?;
-        Ok(session)
+        self.directory.session(&id).ok_or_else(|| SessionError::Stopped("what the session hangs on is over".into()))
+    }
+
+    fn session_of(&self, opening: &Opening<'_>, agent: &Agent, now: Timestamp) -> Session {
+        let parent = opening.parent.map(SessionSlot::session);
+        let human = parent.as_ref().map_or_else(
+            || opening.human.as_ref().map(|person| (person.id.clone(), person.epoch)),
+            |parent| parent.human.clone().map(|human| (human, parent.human_epoch)),
+        );
+        let ends = [parent.as_ref().map(|parent| parent.ends_at), opening.until, Some(agent.expires_at)];
+        let longest = now + self.config.sessions.maximum;
+        Session {
+            id: SessionId::new(now, &*self.random),
+            agent: agent.id.clone(),
+            instance: opening.instance.map(str::to_owned),
+            epoch: agent.epoch,
+            state: SessionState::Open,
+            opened_at: now,
+            ends_at: ends.into_iter().flatten().fold(longest, Timestamp::min),
+            idle: self.config.sessions.idle,
+            used_at: now,
+            human_epoch: human.as_ref().map_or(0, |(_, epoch)| *epoch),
+            human: human.map(|(id, _)| id),
+            parent: parent.map(|parent| parent.id.clone()),
+            purpose: opening.purpose.map(str::to_owned),
+            limits: opening.limits.clone().into(),
+            presence_at: None,
+        }
+    }
+
+    /// Who opens it: the agent, and behind it everybody whom it acts for.
+    fn who(&self, opening: &Opening<'_>, agent: &Agent) -> Who {
+        let who = who(agent, opening.instance);
+        let Some(parent) = opening.parent else {
+            return Who { human: opening.human.as_ref().map(|person| person.name.clone()), ..who };
+        };
+        let lineage = Lineage::of(parent);
+        let mut chain = lineage.all_names();
+        if chain.last() != Some(&agent.name) {
+            chain.push(agent.name.clone());
+        }
+        Who { human: lineage.human.map(|person| person.name.clone()), chain, ..who }
     }
 
     /// Goes on with a session for the next token. That is a durable use of it.
-    pub(crate) async fn continue_session(&self, agent: &Agent, sid: &str) -> Result<Session, SessionError> {
+    pub(crate) async fn continue_session(&self, agent: &Agent, sid: &str) -> Result<Arc<SessionSlot>, SessionError> {
         let unknown = || SessionError::Unknown(sid.chars().take(40).collect());
         let now = self.clock.now();
         let id = sid.parse::<SessionId>().map_err(|_| unknown())?;
@@ -96,10 +175,14 @@ impl Authenticator {
             return Err(unknown());
         }
         session.admits(now, slot.used(), agent.epoch)?;
+        in_force(&slot, now).map_err(|reason| SessionError::Stopped(reason.why))?;
         let used = Session { used_at: now, ..(*session).clone() };
-        let draft = draft(now, who(agent, session.instance.as_deref()), &used, "continue");
-        self.write_uses(draft, vec![(id, now)]).await?;
-        Ok(used)
+        let lineage = Lineage::of(&slot);
+        let human = lineage.human.as_ref().map(|person| person.name.clone());
+        let who = Who { human, chain: lineage.names(), ..who(agent, session.instance.as_deref()) };
+        self.write_uses(draft(now, who, &used, "continue"), vec![(id, now)]).await?;
+        slot.touch(now);
+        Ok(slot)
     }
 
     /// Makes uses durable that are only known in memory, at most once per quarter of the idle time and session.

@@ -146,7 +146,7 @@ impl World {
     }
 
     pub(crate) async fn ask(&self, form: &[(String, String)], dpop: Option<&str>) -> Result<TokenResponse, OauthError> {
-        self.auth.token(TokenRequest { form, dpop, url: TOKEN_URL }).await
+        self.auth.token(TokenRequest { form, authorization: None, dpop, certificate: None, url: TOKEN_URL }).await
     }
 
     /// A bound token, new session.
@@ -171,7 +171,14 @@ impl World {
 
     pub(crate) fn present(&self, authorization: &str, dpop: Option<&str>) -> Result<Caller, Refused> {
         let authorization = Some(authorization);
-        self.auth.caller(&RequestFacts { method: "POST", url: AUDIENCE, authorization, dpop, audience: AUDIENCE })
+        self.auth.caller(&RequestFacts {
+            method: "POST",
+            url: AUDIENCE,
+            authorization,
+            dpop,
+            certificate: None,
+            audience: AUDIENCE,
+        })
     }
 
     fn draft(&self) -> Draft {

@@ -1,29 +1,39 @@
-//! The token endpoint (RFC 6749 section 4.4, RFC 7523, RFC 8707, RFC 9449 section 5).
+//! The token endpoint (OAuth 2.1 draft section 3.2, RFC 8707, RFC 9449 section 5): one file a grant type. Each ends in
+//! `Authenticator::issue`: the session is durable before its token exists.
 
 use std::sync::Arc;
 
 use chancery_model::problem::{self, Row};
-use chancery_model::{Agent, BearerUse, Secret, Session};
+use chancery_model::{AgentId, BearerUse, Limit, Secret, Timestamp};
 use serde::Serialize;
 
-use crate::access::Terms;
+use crate::access::{Binding, Terms};
 use crate::authenticator::Authenticator;
-use crate::directory::AgentSlot;
+use crate::clients::{Client, Method};
+use crate::directory::SessionSlot;
 use crate::dpop::{Asked, Proof, ProofRefused};
-use crate::jose::encode;
+use crate::jose::{encode, sha256};
+use crate::lineage::Lineage;
 use crate::replay::Replayed;
 use crate::sessions::SessionError;
 
-/// The only way a client authenticates here.
-const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+mod client_credentials;
+mod exchange;
+mod form;
+
+pub(crate) use form::Form;
 
 /// A token request, read once. A `DPoP` header that came twice must be refused before this.
 #[derive(Debug, Clone)]
 pub struct TokenRequest<'a> {
     /// The form's pairs as they came, decoded.
     pub form: &'a [(String, String)],
+    /// The `Authorization` header: client authentication with `Basic`.
+    pub authorization: Option<&'a str>,
     /// The `DPoP` header.
     pub dpop: Option<&'a str>,
+    /// The certificate the client showed when the connection was made, in DER.
+    pub certificate: Option<&'a [u8]>,
     /// The token endpoint's URL as the outside knows it: what the proof's `htu` must say.
     pub url: &'a str,
 }
@@ -37,28 +47,37 @@ pub struct TokenResponse {
     pub dpop_nonce: Option<Arc<str>>,
 }
 
-/// The JSON body of a token response (RFC 6749, section 5.1).
-#[derive(Debug)]
+/// The JSON body of a token response (RFC 6749, section 5.1; RFC 8693, section 2.2.1; RFC 9396, section 7).
+#[derive(Debug, Serialize)]
 pub struct TokenBody {
     /// The token. Only its receiver may see it.
+    #[serde(serialize_with = "shown")]
     pub access_token: Secret,
-    /// `DPoP` or `Bearer`.
+    /// `DPoP`, `Bearer`, or `N_A` for what is no access token.
     pub token_type: &'static str,
     /// Seconds.
     pub expires_in: i64,
     /// The session it belongs to: send it as `sid` to get the next token of the same session.
     pub sid: String,
+    /// What kind of token it is, in the answer to an exchange.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_token_type: Option<&'static str>,
+    /// What the session is narrowed to, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_details: Option<Arc<[Limit]>>,
+    /// For the next token, where the grant has one. Used up by its use.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if")]
+    pub refresh_token: Option<Secret>,
 }
 
-impl Serialize for TokenBody {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let mut body = serializer.serialize_struct("TokenBody", 4)?;
-        body.serialize_field("access_token", self.access_token.expose())?;
-        body.serialize_field("token_type", self.token_type)?;
-        body.serialize_field("expires_in", &self.expires_in)?;
-        body.serialize_field("sid", &self.sid)?;
-        body.end()
+fn shown<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+fn shown_if<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => shown(secret, serializer),
+        None => serializer.serialize_none(),
     }
 }
 
@@ -91,20 +110,26 @@ impl OauthError {
     }
 }
 
-/// The parameters that are read.
-struct Form<'a> {
-    resource: &'a str,
-    assertion: &'a str,
-    client_id: Option<&'a str>,
-    sid: Option<&'a str>,
-    instance: Option<&'a str>,
+/// A token request whose form was read and whose proof was judged. The proof is not used up yet.
+pub(crate) struct Call<'a> {
+    pub(crate) form: Form<'a>,
+    pub(crate) request: &'a TokenRequest<'a>,
+    pub(crate) proof: Option<Proof>,
+}
+
+/// What a token is to be.
+pub(crate) struct Wanted<'a> {
+    pub(crate) audience: &'a str,
+    pub(crate) binding: Option<Binding>,
+    /// Not later than this.
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) may_act: Option<&'a AgentId>,
 }
 
 impl Authenticator {
-    /// Answers a token request: client credentials, for exactly one resource, bound to the key of the DPoP proof.
-    /// Opens a session, or goes on with the one that `sid` names. The session is durable before the token exists.
+    /// Answers a token request, for exactly one resource, bound to the key of the DPoP proof.
     pub async fn token(&self, request: TokenRequest<'_>) -> Result<TokenResponse, OauthError> {
-        let issued = self.issue(&request).await;
+        let issued = self.answer(&request).await;
         let dpop_nonce = self.dpop.nonce();
         match issued {
             Ok(body) => Ok(TokenResponse { body, dpop_nonce }),
@@ -112,26 +137,45 @@ impl Authenticator {
         }
     }
 
-    async fn issue(&self, request: &TokenRequest<'_>) -> Result<TokenBody, OauthError> {
-        let form = Form::read(request.form)?;
-        if !self.config.audiences.iter().any(|known| known == form.resource) {
-            return Err(OauthError::new(problem::BAD_RESOURCE, "invalid_target", "the `resource` is none of ours"));
-        }
-        // The proof is judged before the assertion is used up, so that a client that must fetch a nonce keeps it.
+    async fn answer(&self, request: &TokenRequest<'_>) -> Result<TokenBody, OauthError> {
+        let form = Form(request.form);
+        let grant = form.needed("grant_type")?;
+        form.refuse_scope()?;
+        // The proof is judged before an assertion or code is used up, so that a client that must fetch a nonce keeps it.
         let asked = Asked { method: "POST", url: request.url, token: None };
         let proof = request.dpop.map(|proof| self.dpop.check(proof, asked)).transpose().map_err(bad_proof)?;
-        let slot = self.client(form.assertion, form.client_id)?;
-        let agent = slot.agent();
-        self.possession_or_bearer(&agent, proof.as_ref())?;
-        let session = self.session_for(&slot, &form).await?;
-        self.sign(&agent, &session, &form, proof.as_ref())
+        let call = Call { form, request, proof };
+        match grant {
+            client_credentials::GRANT => self.client_credentials(&call).await,
+            exchange::GRANT => self.exchange(&call).await,
+            _ => {
+                let why = "the `grant_type` is none of those in the metadata";
+                Err(OauthError::new(problem::BAD_TOKEN_REQUEST, "unsupported_grant_type", why))
+            }
+        }
     }
 
-    fn possession_or_bearer(&self, agent: &Agent, proof: Option<&Proof>) -> Result<(), OauthError> {
-        match (proof, agent.bearer) {
-            (Some(proof), _) => self.dpop.take(proof).map_err(bad_proof),
-            (None, BearerUse::Allowed) => Ok(()),
-            (None, BearerUse::Refused) => Err(OauthError::new(
+    /// Is this one of our resources?
+    pub(crate) fn resource<'a>(&self, form: &Form<'a>) -> Result<&'a str, OauthError> {
+        let resource = form.resource()?;
+        if self.config.audiences.iter().any(|known| known == resource) {
+            return Ok(resource);
+        }
+        Err(OauthError::new(problem::BAD_RESOURCE, "invalid_target", "the `resource` is none of ours"))
+    }
+
+    /// What the tokens of this client are to be bound to: uses up the proof. Only an agent that may use bearer tokens
+    /// gets one without a binding.
+    pub(crate) fn binding(&self, call: &Call<'_>, client: &Client) -> Result<Option<Binding>, OauthError> {
+        let certificate = call.request.certificate.filter(|_| client.method == Method::Certificate);
+        match (&call.proof, certificate, client.slot.agent().bearer) {
+            (Some(proof), ..) => {
+                self.dpop.take(proof).map_err(bad_proof)?;
+                Ok(Some(Binding::Key(*proof.key.thumbprint())))
+            }
+            (None, Some(der), _) => Ok(Some(Binding::Certificate(sha256(der)))),
+            (None, None, BearerUse::Allowed) => Ok(None),
+            (None, None, BearerUse::Refused) => Err(OauthError::new(
                 problem::BAD_PROOF,
                 "invalid_dpop_proof",
                 "send a `DPoP` header: bearer tokens are not issued to this agent",
@@ -139,98 +183,46 @@ impl Authenticator {
         }
     }
 
-    async fn session_for(&self, slot: &AgentSlot, form: &Form<'_>) -> Result<Session, OauthError> {
-        let session = match form.sid {
-            Some(sid) => self.continue_session(&slot.agent(), sid).await,
-            None => self.open_session(slot, form.instance).await,
-        };
-        session.map_err(|e| match e {
-            SessionError::Store(e) => OauthError::new(problem::STORE_FAILED, "temporarily_unavailable", e.to_string()),
-            SessionError::TooMany { .. } => {
-                OauthError::new(problem::TOO_BUSY, "temporarily_unavailable", e.to_string())
-            }
-            other => OauthError::new(problem::SESSION_OVER, "invalid_grant", other.to_string()),
-        })
-    }
-
-    fn sign(
-        &self,
-        agent: &Agent,
-        session: &Session,
-        form: &Form<'_>,
-        proof: Option<&Proof>,
-    ) -> Result<TokenBody, OauthError> {
+    /// Signs a token of a session that is in force.
+    pub(crate) fn issue(&self, session: &SessionSlot, wanted: &Wanted<'_>) -> Result<TokenBody, OauthError> {
         let now = self.clock.now();
-        let jkt = proof.map(|proof| proof.key.thumbprint_text());
+        let latest = session.session().ends_at.min(wanted.until.unwrap_or(Timestamp(i64::MAX)));
+        let expires = (now + self.config.token_lifetime).min(latest);
         let terms = Terms {
             issuer: &self.config.issuer,
-            audience: form.resource,
-            agent,
+            audience: wanted.audience,
             session,
             id: &encode(&self.random.bytes::<16>()),
             now,
-            expires: now + self.config.token_lifetime,
-            jkt: jkt.as_deref(),
+            expires,
+            binding: wanted.binding,
+            may_act: wanted.may_act,
         };
         let token = terms.sign(&self.keys.load());
         let token = token.map_err(|e| OauthError::new(problem::INTERNAL, "temporarily_unavailable", e.to_string()))?;
         Ok(TokenBody {
             access_token: Secret::new(token),
-            token_type: if jkt.is_some() { "DPoP" } else { "Bearer" },
-            expires_in: self.config.token_lifetime.as_seconds(),
-            sid: session.id.to_string(),
+            token_type: if matches!(wanted.binding, Some(Binding::Key(_))) { "DPoP" } else { "Bearer" },
+            expires_in: (expires - now).as_seconds(),
+            sid: session.session().id.to_string(),
+            issued_token_type: None,
+            authorization_details: Lineage::of(session).limits.first().cloned(),
+            refresh_token: None,
         })
     }
 }
 
-impl<'a> Form<'a> {
-    fn read(pairs: &'a [(String, String)]) -> Result<Self, OauthError> {
-        match one(pairs, "grant_type")? {
-            Some("client_credentials") => {}
-            Some(_) => {
-                let why = "`grant_type` must be `client_credentials`";
-                return Err(OauthError::new(problem::BAD_TOKEN_REQUEST, "unsupported_grant_type", why));
-            }
-            None => return Err(request("`grant_type` is missing")),
+impl From<SessionError> for OauthError {
+    fn from(e: SessionError) -> Self {
+        match e {
+            SessionError::Store(e) => Self::new(problem::STORE_FAILED, "temporarily_unavailable", e.to_string()),
+            SessionError::TooMany { .. } => Self::new(problem::TOO_BUSY, "temporarily_unavailable", e.to_string()),
+            other => Self::new(problem::SESSION_OVER, "invalid_grant", other.to_string()),
         }
-        if one(pairs, "client_assertion_type")? != Some(ASSERTION_TYPE) || one(pairs, "client_secret")?.is_some() {
-            let why = "authenticate with `private_key_jwt`: `client_assertion_type` and `client_assertion`";
-            return Err(OauthError::new(problem::BAD_CLIENT, "invalid_client", why));
-        }
-        if one(pairs, "scope")?.is_some_and(|scope| !scope.trim().is_empty()) {
-            let why = "there are no scopes here: rights come from grants and policies";
-            return Err(OauthError::new(problem::BAD_TOKEN_REQUEST, "invalid_scope", why));
-        }
-        Ok(Self {
-            resource: exactly_one_resource(pairs)?,
-            assertion: one(pairs, "client_assertion")?.ok_or_else(|| request("`client_assertion` is missing"))?,
-            client_id: one(pairs, "client_id")?,
-            sid: one(pairs, "sid")?,
-            instance: one(pairs, "instance")?.filter(|name| name.len() <= 128),
-        })
     }
 }
 
-/// A parameter that may come once (RFC 6749, section 3.2).
-fn one<'a>(pairs: &'a [(String, String)], name: &str) -> Result<Option<&'a str>, OauthError> {
-    let mut values = pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let first = values.next();
-    if values.next().is_some() { Err(request(format!("`{name}` came twice"))) } else { Ok(first) }
-}
-
-fn exactly_one_resource(pairs: &[(String, String)]) -> Result<&str, OauthError> {
-    let mut values = pairs.iter().filter(|(key, _)| key == "resource").map(|(_, value)| value.as_str());
-    match (values.next(), values.next()) {
-        (Some(resource), None) => Ok(resource),
-        _ => Err(OauthError::new(problem::BAD_RESOURCE, "invalid_target", "send exactly one `resource`")),
-    }
-}
-
-fn request(why: impl Into<String>) -> OauthError {
-    OauthError::new(problem::BAD_TOKEN_REQUEST, "invalid_request", why)
-}
-
-fn bad_proof(refused: ProofRefused) -> OauthError {
+pub(crate) fn bad_proof(refused: ProofRefused) -> OauthError {
     match refused {
         ProofRefused::Nonce => OauthError::new(problem::NEEDS_NONCE, "use_dpop_nonce", refused.to_string()),
         ProofRefused::Replayed(Replayed::Full) => {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chancery_model::{Random, Secret, Span, Timestamp};
 use serde::Deserialize;
 
-use crate::assertion::BEFORE_START;
 use crate::client::{AgentKey, ProofFor};
+use crate::clients::BEFORE_START;
 use crate::jose::KeyRefused;
 
 /// A token this close to its end is renewed first.

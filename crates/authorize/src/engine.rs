@@ -16,6 +16,7 @@ use crate::grants::Grants;
 use crate::snapshot::Snapshot;
 use crate::verdict::{Permit, Verdict};
 
+pub(crate) mod delegate;
 mod directory;
 pub(crate) mod query;
 mod tools;

@@ -39,6 +39,7 @@ pub use authzen::{
 pub use call::{Acting, Asked, ServerAct, ToolCall};
 pub use diagnostic::{Diagnostic, Severity};
 pub use engine::Engine;
+pub use engine::delegate::{From, Link};
 pub use explain::as_of;
 pub use files::Files;
 pub use json::Properties;

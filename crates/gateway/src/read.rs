@@ -73,6 +73,7 @@ pub(crate) fn caller(gateway: &Gateway, head: &request::Parts) -> Result<Caller,
         url: &url,
         authorization: once(&head.headers, &header::AUTHORIZATION)?,
         dpop: once(&head.headers, &DPOP)?,
+        certificate: None,
         audience: &url,
     };
     gateway.authenticator.caller(&facts).map_err(stopped)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Agent, Grant, Session, Tool};
+use crate::{Agent, ClientSecret, Grant, Person, Session, Tool};
 
 /// One changed noun, as it is after the commit. Observers of the store are told before the writer is,
 /// so that whoever saw its write acknowledged sees it enforced.
@@ -12,6 +12,10 @@ pub enum Changed {
     Agent(Arc<Agent>),
     /// Opened, touched, ended.
     Session(Arc<Session>),
+    /// Added, suspended, resumed.
+    Person(Arc<Person>),
+    /// Made, revoked.
+    ClientSecret(Arc<ClientSecret>),
     /// Given, revoked.
     Grant(Arc<Grant>),
     /// Pinned, quarantined, approved.

@@ -78,6 +78,10 @@ id!(
     SessionId, "ses_", "a session"
 );
 id!(
+    /// A person in whose name agents act. Never reused.
+    PersonId, "per_", "a person"
+);
+id!(
     /// A right given to an identity.
     GrantId, "grt_", "a grant"
 );

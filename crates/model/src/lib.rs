@@ -5,12 +5,15 @@
 
 mod agent;
 mod change;
+mod client_secret;
 mod decision;
 mod entry;
 mod finding;
 mod grant;
 mod id;
 mod json;
+mod limit;
+mod person;
 pub mod problem;
 mod random;
 mod secret;
@@ -20,6 +23,7 @@ mod tool;
 
 pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefused};
 pub use change::Changed;
+pub use client_secret::ClientSecret;
 pub use decision::{Decision, Determining, NearMiss, Outcome};
 pub use entry::{
     Authority, Body, Change, Commitment, DecodeError, Draft, Entry, Header, HeaderRef, Kind, Position,
@@ -27,8 +31,10 @@ pub use entry::{
 };
 pub use finding::{Finding, Severity};
 pub use grant::{Grant, GrantMode};
-pub use id::{AgentId, BadId, DecisionId, GrantId, SessionId};
+pub use id::{AgentId, BadId, DecisionId, GrantId, PersonId, SessionId};
 pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};
+pub use limit::{BadLimits, Bound, Covered, LIMITS, Limit};
+pub use person::{Person, PersonState};
 pub use problem::Problem;
 pub use random::Random;
 pub use secret::Secret;

@@ -57,13 +57,22 @@ table! {
         "sign the client assertion with the enrolled key, with the issuer as its audience";
     /// The token request is malformed.
     BAD_TOKEN_REQUEST = "C1009", 400, "the token request is not understood",
-        "send grant_type=client_credentials, a private_key_jwt assertion and exactly one resource";
+        "send a grant type of the metadata with its parameters, each once, and exactly one resource";
     /// The requested resource is none of ours.
     BAD_RESOURCE = "C1010", 400, "no such resource can be asked for",
         "ask for the MCP URL or the access URL that the protected resource metadata states";
     /// Proof memory or another bounded store of the door is full.
     TOO_BUSY = "C1011", 503, "the server cannot check more requests at this moment",
         "repeat the request in a few seconds";
+    /// `authorization_details` that cannot be read, or that ask for more than there is.
+    BAD_LIMITS = "C1020", 400, "the authorization details cannot be granted",
+        "ask for details of the types in the metadata, within those of the token you exchange";
+    /// A token, code or assertion that was to be exchanged for a token.
+    BAD_GRANT_TOKEN = "C1021", 400, "what was to be exchanged for a token is not valid for that",
+        "get a new one, for this client and this server, and use it in time";
+    /// A link of a delegation chain that the rules do not allow.
+    MAY_NOT_DELEGATE = "C1022", 403, "the agent may not act for the other",
+        "an administrator may grant it: `chancery grant create --template delegate`";
 
     /// Nothing permitted it, or a policy forbade it.
     DENIED = "C2001", 403, "the policies do not allow it",

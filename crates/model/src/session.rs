@@ -1,8 +1,10 @@
 //! The bounded run in which an agent acts.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, Epoch, SessionId, Span, Timestamp};
+use crate::{AgentId, Epoch, Limit, PersonId, SessionId, Span, Timestamp};
 
 /// Whether a session still admits anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,7 +17,10 @@ pub enum SessionState {
 }
 
 /// A server-side session. A token names its session; no session, no call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Sessions form trees. A session below another one is a task of the same agent, narrower than its parent, or a
+/// delegation, in which another agent acts for the parent's. It admits nothing that its parent does not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// Its name in tokens (`sid`) and entries.
     pub id: SessionId,
@@ -35,6 +40,28 @@ pub struct Session {
     pub idle: Span,
     /// The last use that is durable; a later one may be known in memory.
     pub used_at: Timestamp,
+    /// The session it hangs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<SessionId>,
+    /// The person at the root in whose name everything in it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub human: Option<PersonId>,
+    /// That person's epoch when the session was opened; 0 without one.
+    #[serde(default)]
+    pub human_epoch: Epoch,
+    /// What it is for, as was stated when it was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// What it is narrowed to; nothing narrows it if there are none.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub limits: Arc<[Limit]>,
+    /// When a human last proved to be present in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence_at: Option<Timestamp>,
+}
+
+fn is_empty(limits: &Arc<[Limit]>) -> bool {
+    limits.is_empty()
 }
 
 /// Why a session admits nothing.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Config;
+use crate::chains::Chains;
 use crate::credentials::Sealed;
 use crate::door::guard::Names;
 use crate::door::listen::{self, Closing};
@@ -224,6 +225,7 @@ async fn open_rooms(
     );
     let authenticator = authenticator.await.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))?;
     filled.await.map_err(|e| Problem::new(INTERNAL, e.to_string()))??;
+    authenticator.set_delegations(Box::new(Chains { engine: Arc::clone(&engine), clock: Arc::clone(&clock) }));
     let settled = policies.clone();
     let parts = Parts {
         store: store.clone(),
@@ -328,7 +330,7 @@ fn follow(engine: &Engine, changed: &Changed) {
         Changed::Agent(agent) => engine.agent_changed(agent),
         Changed::Grant(grant) => follow_grant(engine, grant),
         Changed::Tool(tool) => engine.tool_changed(tool),
-        Changed::Session(_) => {}
+        Changed::Session(_) | Changed::Person(_) | Changed::ClientSecret(_) => {}
     }
 }
 

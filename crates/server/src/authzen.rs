@@ -92,6 +92,7 @@ fn caller(rooms: &Rooms, url: &str, headers: &HeaderMap) -> Result<Caller, Respo
         url,
         authorization: read(&header::AUTHORIZATION)?,
         dpop: read(&DPOP)?,
+        certificate: None,
         audience: &rooms.access.resource,
     };
     let caller = rooms.authenticator.caller(&facts).map_err(|refused| unauthorized(&refused))?;

@@ -3,6 +3,7 @@
 mod api;
 mod app;
 mod authzen;
+mod chains;
 mod change;
 mod config;
 mod credentials;

@@ -10,6 +10,7 @@
 
 pub mod agents;
 pub mod bodies;
+pub mod client_secrets;
 mod disk;
 pub mod enrolments;
 mod error;
@@ -20,6 +21,7 @@ pub mod keys;
 pub mod log;
 mod open;
 mod pending;
+pub mod persons;
 pub mod policies;
 mod row;
 pub mod secrets;

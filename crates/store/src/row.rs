@@ -39,6 +39,11 @@ pub(crate) trait Columns {
         self.text(name)?.parse().map_err(|_| damaged(name, "not an id"))
     }
 
+    fn id_or_none<T: FromStr>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        let text = self.text_or_none(name)?;
+        text.map(|text| text.parse().map_err(|_| damaged(name, "not an id"))).transpose()
+    }
+
     /// One of an enum's names.
     fn word<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
         let text = self.text(name)?;

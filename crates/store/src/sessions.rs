@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use chancery_model::{AgentId, Changed, Session, SessionId, Span, Timestamp};
+use chancery_model::{AgentId, Changed, Limit, PersonId, Session, SessionId, Span, Timestamp};
 use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, int, word};
+use crate::row::{Columns, damaged, int, word};
 use crate::{Reader, StoreError, Tx};
 
 /// Adds a new one.
 pub async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
     let sql = sqlx::query(
-        "INSERT INTO sessions (id, agent, instance, epoch, state, opened_at, ends_at, idle, used_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO sessions (id, agent, instance, epoch, state, opened_at, ends_at, idle, used_at, parent, human, \
+         human_epoch, purpose, limits, presence_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(session.id.as_str())
     .bind(session.agent.as_str())
@@ -22,19 +23,26 @@ pub async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
     .bind(session.opened_at.0)
     .bind(session.ends_at.0)
     .bind(session.idle.0)
-    .bind(session.used_at.0);
+    .bind(session.used_at.0)
+    .bind(session.parent.as_ref().map(SessionId::as_str))
+    .bind(session.human.as_ref().map(PersonId::as_str))
+    .bind(int(session.human_epoch)?)
+    .bind(&session.purpose)
+    .bind(limits(session)?)
+    .bind(session.presence_at.map(|at| at.0));
     tx.run(sql).await?;
     tx.note(Changed::Session(Arc::new(session.clone())));
     Ok(())
 }
 
-/// Replaces state, end and last use; the rest never changes.
+/// Replaces state, end, last use and last presence; the rest never changes.
 pub async fn update(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
-    let sql = sqlx::query("UPDATE sessions SET state = $2, ends_at = $3, used_at = $4 WHERE id = $1")
+    let sql = sqlx::query("UPDATE sessions SET state = $2, ends_at = $3, used_at = $4, presence_at = $5 WHERE id = $1")
         .bind(session.id.as_str())
         .bind(word(&session.state)?)
         .bind(session.ends_at.0)
-        .bind(session.used_at.0);
+        .bind(session.used_at.0)
+        .bind(session.presence_at.map(|at| at.0));
     if tx.run(sql).await? == 0 {
         return Err(StoreError::Missing { noun: "session", id: session.id.to_string() });
     }
@@ -76,5 +84,19 @@ fn read(row: &SqliteRow) -> Result<Session, StoreError> {
         ends_at: row.time("ends_at")?,
         idle: Span(row.int("idle")?),
         used_at: row.time("used_at")?,
+        parent: row.id_or_none("parent")?,
+        human: row.id_or_none("human")?,
+        human_epoch: row.count("human_epoch")?,
+        purpose: row.text_or_none("purpose")?,
+        limits: match row.text_or_none("limits")? {
+            Some(text) => Limit::read(&text).map_err(|e| damaged("limits", &e.to_string()))?.into(),
+            None => Arc::default(),
+        },
+        presence_at: row.time_or_none("presence_at")?,
     })
+}
+
+fn limits(session: &Session) -> Result<Option<String>, StoreError> {
+    let json = (!session.limits.is_empty()).then(|| serde_json::to_string(&*session.limits)).transpose();
+    json.map_err(|e| damaged("limits", &e.to_string()))
 }

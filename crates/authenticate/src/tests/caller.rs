@@ -23,7 +23,14 @@ async fn a_bound_token_with_a_fresh_proof_is_admitted() {
 async fn a_request_without_credentials_is_told_where_to_begin() {
     let world = World::new().await;
     for authorization in [None, Some("Basic YTpi"), Some("DPoP"), Some(""), Some("Digest x y")] {
-        let facts = RequestFacts { method: "POST", url: AUDIENCE, authorization, dpop: None, audience: AUDIENCE };
+        let facts = RequestFacts {
+            method: "POST",
+            url: AUDIENCE,
+            authorization,
+            dpop: None,
+            certificate: None,
+            audience: AUDIENCE,
+        };
         let refused = world.auth.caller(&facts).unwrap_err();
         assert_eq!((refused.status(), refused.error), (401, None), "{authorization:?}");
         let metadata = "http://127.0.0.1:8420/.well-known/oauth-protected-resource/mcp/crm";
@@ -137,6 +144,7 @@ async fn a_token_is_for_one_audience_letter_by_letter() {
             url: AUDIENCE,
             authorization: Some(&authorization),
             dpop: Some(&proof),
+            certificate: None,
             audience,
         };
         assert_eq!(world.auth.caller(&facts).unwrap_err().error, Some("invalid_token"), "{audience}");

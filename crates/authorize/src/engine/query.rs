@@ -38,6 +38,10 @@ impl Refusal {
         Self { row, why: why.into() }
     }
 
+    pub fn denied(why: &'static str) -> Self {
+        Self::new(DENIED, why)
+    }
+
     pub fn why(&self) -> &str {
         &self.why
     }
@@ -108,7 +112,7 @@ fn query(agent: &Known, action: &Arc<Action>, resource: &Arc<Node>, context: Con
     }
 }
 
-fn acting(state: &State, name: &str, now: Timestamp) -> Result<Arc<Known>, Refusal> {
+pub(super) fn acting(state: &State, name: &str, now: Timestamp) -> Result<Arc<Known>, Refusal> {
     let known = state.agents.get(name);
     let known = known.ok_or_else(|| Refusal::new(DENIED, format!("no agent `{name}` is registered")))?;
     match known.state {
@@ -152,7 +156,7 @@ fn usable(state: &State, qualified: &str, definition: Option<&Hash>) -> Result<(
     if known { Ok(()) } else { Err(Refusal::new(POLICIES_BEHIND, why())) }
 }
 
-fn action<'s>(state: &'s State, name: &str) -> Result<&'s Arc<Action>, Refusal> {
+pub(super) fn action<'s>(state: &'s State, name: &str) -> Result<&'s Arc<Action>, Refusal> {
     let found = state.snapshot.named_actions.get(name);
     found.ok_or_else(|| Refusal::new(DENIED, format!("the schema has no action `{name}`")))
 }

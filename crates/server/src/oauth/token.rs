@@ -22,11 +22,20 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, body: Bytes) -> Response {
     let is_form = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM.as_bytes()));
     let pairs = is_form.then(|| form::pairs(&body)).flatten();
-    let (Some(pairs), Ok(dpop)) = (pairs, single(&headers, &DPOP)) else {
-        return refusal(StatusCode::BAD_REQUEST, "invalid_request", "send one form and at most one `DPoP` header");
+    let (dpop, authorization) = (single(&headers, &DPOP), single(&headers, &header::AUTHORIZATION));
+    let (Some(pairs), Ok(dpop), Ok(authorization)) = (pairs, dpop, authorization) else {
+        return refusal(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "send one form and at most one `DPoP` and one `Authorization` header",
+        );
     };
     let url = rooms.authenticator.config().token_endpoint();
-    match rooms.authenticator.token(TokenRequest { form: &pairs, dpop, url: &url }).await {
+    match rooms
+        .authenticator
+        .token(TokenRequest { form: &pairs, authorization, dpop, certificate: None, url: &url })
+        .await
+    {
         Ok(token) => with_nonce(Json(token.body).into_response(), token.dpop_nonce.as_deref()),
         Err(error) => refused(&error),
     }

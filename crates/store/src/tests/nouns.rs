@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chancery_model::{
-    AgentState, Finding, Grant, GrantId, GrantMode, Server, Session, SessionId, SessionState, Severity, Span,
+    AgentState, Finding, Grant, GrantId, GrantMode, Limit, Server, Session, SessionId, SessionState, Severity, Span,
     Timestamp, Tool, ToolState,
 };
 
@@ -86,6 +86,12 @@ async fn sessions_belong_to_agents() {
         ends_at: later(60),
         idle: Span::seconds(10),
         used_at: NOW,
+        parent: None,
+        human: None,
+        human_epoch: 0,
+        purpose: Some("quarter end".into()),
+        limits: Limit::read(r#"[{"type":"mcp_tool","server":"crm","constraints":{"n":{"max":2.5}}}]"#).unwrap().into(),
+        presence_at: None,
     };
     let orphan = session.clone();
     let refused = write(&store, move |tx| Box::pin(async move { sessions::insert(tx, &orphan).await })).await;
@@ -101,7 +107,7 @@ async fn sessions_belong_to_agents() {
     .unwrap();
     assert_eq!(sessions::open(&store, NOW).await.unwrap(), std::slice::from_ref(&session));
     assert_eq!(sessions::open(&store, later(60)).await.unwrap(), []);
-    let ended = Session { state: SessionState::Ended, used_at: later(1), ..session };
+    let ended = Session { state: SessionState::Ended, used_at: later(1), presence_at: Some(later(1)), ..session };
     let change = ended.clone();
     write(&store, move |tx| Box::pin(async move { sessions::update(tx, &change).await })).await.unwrap();
     assert_eq!(sessions::open(&store, NOW).await.unwrap(), []);

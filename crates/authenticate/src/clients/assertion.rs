@@ -42,7 +42,7 @@ struct Hearsay<'a> {
 
 impl Authenticator {
     /// The agent that signed this assertion. The assertion is used up.
-    pub(crate) fn client(&self, assertion: &str, client_id: Option<&str>) -> Result<Arc<AgentSlot>, OauthError> {
+    pub(super) fn by_assertion(&self, assertion: &str, client_id: Option<&str>) -> Result<Arc<AgentSlot>, OauthError> {
         let now = self.clock.now();
         let jws = Compact::parse(assertion).map_err(|e| refuse(e.to_string()))?;
         let header = jws.header().map_err(|e| refuse(e.to_string()))?;

@@ -1,0 +1,67 @@
+//! How a client shows at the token endpoint that it is itself: one file a method, exactly one method a request.
+
+use std::sync::Arc;
+
+use chancery_model::problem;
+
+use crate::authenticator::Authenticator;
+use crate::directory::AgentSlot;
+use crate::token::{Call, OauthError};
+
+mod assertion;
+mod secret;
+
+pub(crate) use assertion::BEFORE_START;
+
+/// `client_assertion_type` of RFC 7523, section 2.2.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// An authenticated client.
+pub(crate) struct Client {
+    pub(crate) slot: Arc<AgentSlot>,
+    pub(crate) method: Method,
+}
+
+/// By what it was authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// An assertion signed with its enrolled key.
+    Key,
+    /// A secret it shares with us.
+    Secret,
+    /// The certificate of its connection.
+    Certificate,
+}
+
+impl Client {
+    /// For the record of what was done with it; nothing for the usual way.
+    pub(crate) fn detail(&self) -> Option<String> {
+        match self.method {
+            Method::Key => None,
+            Method::Secret => Some("authenticated by a shared secret".to_owned()),
+            Method::Certificate => Some("authenticated by its certificate".to_owned()),
+        }
+    }
+}
+
+impl Authenticator {
+    /// The client that sends this request. An assertion is used up by it.
+    pub(crate) fn client(&self, call: &Call<'_>) -> Result<Client, OauthError> {
+        let form = &call.form;
+        let (assertion, kind) = (form.one("client_assertion")?, form.one("client_assertion_type")?);
+        let (secret, client_id) = (form.one("client_secret")?, form.one("client_id")?);
+        let client = match (assertion, kind, secret, call.request.authorization) {
+            (Some(assertion), Some(JWT_BEARER), None, None) => {
+                Client { slot: self.by_assertion(assertion, client_id)?, method: Method::Key }
+            }
+            (None, None, None, Some(header)) => self.by_basic(header, client_id)?,
+            (None, None, Some(secret), None) => self.by_secret(client_id.unwrap_or(""), secret)?,
+            _ => {
+                let why = "authenticate in exactly one way: `private_key_jwt` (`client_assertion_type` and \
+                           `client_assertion`), or a client secret where the agent has one";
+                return Err(OauthError::new(problem::BAD_CLIENT, "invalid_client", why));
+            }
+        };
+        Ok(client)
+    }
+}

@@ -161,6 +161,7 @@ pub fn pair(number: usize, keys: &[AgentKey]) -> Fallible<(Agent, Grant)> {
         owner: "lee@example.com".to_owned(),
         purpose: "to be measured".to_owned(),
         blueprint: None,
+        manifest: None,
         state: AgentState::Active,
         epoch: 1,
         bearer: if number == ENFORCER { BearerUse::Allowed } else { BearerUse::Refused },

@@ -48,6 +48,7 @@ fn assistant() -> Agent {
         owner: "lee@acme.example".into(),
         purpose: "answers customers".into(),
         blueprint: None,
+        manifest: None,
         state: AgentState::Active,
         epoch: 0,
         bearer: BearerUse::Refused,

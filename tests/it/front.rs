@@ -2,6 +2,7 @@
 
 mod admin;
 mod authzen;
+mod blueprints;
 mod call;
 mod guards;
 mod metadata;

@@ -118,7 +118,7 @@ impl Directory {
             Changed::Person(person) => self.put_person(person.clone(), true),
             Changed::Session(session) => self.put_session(session.clone(), true),
             Changed::ClientSecret(secret) => self.put_secret(secret.clone()),
-            Changed::Grant(_) | Changed::Tool(_) => {}
+            Changed::Blueprint(_) | Changed::Grant(_) | Changed::Tool(_) => {}
         }
     }
 

@@ -88,6 +88,7 @@ impl World {
             owner: "bob@acme.example".into(),
             purpose: "answers customers".into(),
             blueprint: None,
+            manifest: None,
             state: AgentState::Registered,
             epoch: 1,
             bearer: BearerUse::Refused,

@@ -225,6 +225,7 @@ fn agent(number: usize) -> Option<Agent> {
         owner: "platform".into(),
         purpose: "bench".into(),
         blueprint: None,
+        manifest: None,
         state: AgentState::Active,
         epoch: 0,
         bearer: BearerUse::Refused,

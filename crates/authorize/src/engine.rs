@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use cedar_policy_core::ast::EntityUID;
 use chancery_model::problem::{BAD_GRANT, NOT_READY, Problem};
-use chancery_model::{Agent, Grant, Timestamp, Tool};
+use chancery_model::{Agent, Blueprint, Grant, Timestamp, Tool};
 
 use crate::authzen::Question;
 use crate::call::{Acting, ServerAct, ToolCall};
@@ -137,6 +137,11 @@ impl Engine {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state.load();
         state.agents.put(&state.snapshot, agent);
+    }
+
+    /// Takes over a blueprint as it is now: while it is suspended, its instances are refused.
+    pub fn blueprint_changed(&self, blueprint: &Blueprint) {
+        self.state.load().agents.blueprint(blueprint);
     }
 
     /// Takes over a tool as it is now. From this moment on one that is quarantined is refused, and one whose approved

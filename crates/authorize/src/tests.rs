@@ -54,6 +54,7 @@ fn agent(name: &str) -> Agent {
         owner: "platform".into(),
         purpose: "testing".into(),
         blueprint: None,
+        manifest: None,
         state: AgentState::Active,
         epoch: 1,
         bearer: BearerUse::Refused,

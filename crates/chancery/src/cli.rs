@@ -10,7 +10,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::output::Format;
-use crate::verbs::{agent, completion, demo, doctor, finding, grant, log, policy, secret, serve, session, tool, why};
+use crate::verbs::{
+    agent, blueprint, completion, demo, doctor, finding, grant, log, policy, secret, serve, session, tool, why,
+};
 use crate::{mcp, verbs};
 
 const EXAMPLES: &str = "\
@@ -68,6 +70,9 @@ pub enum Verb {
     /// Register, enrol, look at and stop agents
     #[command(subcommand)]
     Agent(agent::Verb),
+    /// Make blueprints and many instances of them, and stop them all at once
+    #[command(subcommand)]
+    Blueprint(blueprint::Verb),
     /// Give rights and take them back
     #[command(subcommand)]
     Grant(grant::Verb),

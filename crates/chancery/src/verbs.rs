@@ -9,12 +9,14 @@ use crate::environment::Environment;
 use crate::failure::{Done, Exit, Failure};
 
 pub mod agent;
+pub mod blueprint;
 pub mod completion;
 pub mod demo;
 pub mod doctor;
 pub mod finding;
 pub mod grant;
 pub mod log;
+pub mod manifest;
 pub mod policy;
 pub mod secret;
 pub mod serve;
@@ -63,6 +65,7 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Demo(args) => demo::run(context, args).await,
         Verb::Status => status::run(context).await,
         Verb::Agent(verb) => agent::run(context, verb).await,
+        Verb::Blueprint(verb) => blueprint::run(context, verb).await,
         Verb::Grant(verb) => grant::run(context, verb).await,
         Verb::Session(verb) => session::run(context, verb).await,
         Verb::Policy(verb) => policy::run(context, verb).await,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, Timestamp};
+use crate::{AgentId, Digest, Timestamp};
 
 /// A counter that grows with every change that must take effect at once (suspend, resume, key change, retire).
 /// A session or token carries the epoch it was made under; an older one is refused although it has not expired.
@@ -57,8 +57,10 @@ pub struct Agent {
     pub owner: String,
     /// Why it exists, in a sentence.
     pub purpose: String,
-    /// The template it is an instance of.
+    /// The name of the blueprint it is an instance of; it never changes.
     pub blueprint: Option<String>,
+    /// The digest of the manifest that was approved for it; where there is none, its blueprint's stands.
+    pub manifest: Option<Digest>,
     /// Where it is in its life.
     pub state: AgentState,
     /// Grows with every change that must take effect at once.
@@ -121,7 +123,13 @@ impl Agent {
         }
     }
 
-    /// May it authenticate at this moment?
+    /// Another manifest is the approved one. Sessions with the old one are over.
+    #[must_use]
+    pub fn approve(self, manifest: Digest) -> Self {
+        Self { manifest: Some(manifest), epoch: self.epoch + 1, ..self }
+    }
+
+    /// May it authenticate at this moment, as far as it depends on itself? See [`crate::Standing`] for the rest.
     pub fn may_authenticate(&self, now: Timestamp) -> bool {
         self.state == AgentState::Active && now < self.expires_at
     }

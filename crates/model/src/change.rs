@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Agent, ClientSecret, Grant, Person, Session, Tool};
+use crate::{Agent, Blueprint, ClientSecret, Grant, Person, Session, Tool};
 
 /// One changed noun, as it is after the commit. Observers of the store are told before the writer is,
 /// so that whoever saw its write acknowledged sees it enforced.
@@ -10,6 +10,8 @@ use crate::{Agent, ClientSecret, Grant, Person, Session, Tool};
 pub enum Changed {
     /// Registered, enrolled, suspended, resumed, edited.
     Agent(Arc<Agent>),
+    /// Made, suspended, resumed; its manifest approved.
+    Blueprint(Arc<Blueprint>),
     /// Opened, touched, ended.
     Session(Arc<Session>),
     /// Added, suspended, resumed.

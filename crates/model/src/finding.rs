@@ -21,7 +21,7 @@ pub enum Severity {
 pub struct Finding {
     /// The rule, for instance `bearer-allowed` or `tool-changed`.
     pub rule: String,
-    /// What it is about: an agent's name or `server/tool`.
+    /// What it is about: an agent's name, `server/tool`, or [`Finding::about_blueprint`].
     pub subject: String,
     /// How bad it is.
     pub severity: Severity,
@@ -33,4 +33,14 @@ pub struct Finding {
     pub opened_at: Timestamp,
     /// When it stopped being true.
     pub closed_at: Option<Timestamp>,
+}
+
+impl Finding {
+    /// The rule: an agent stated another manifest than the approved one, or none.
+    pub const MANIFEST_CHANGED: &'static str = "manifest-changed";
+
+    /// The subject of findings about a blueprint.
+    pub fn about_blueprint(name: &str) -> String {
+        format!("blueprint/{name}")
+    }
 }

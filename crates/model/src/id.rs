@@ -74,6 +74,10 @@ id!(
     AgentId, "agt_", "an agent"
 );
 id!(
+    /// What many instances of one agent have in common. Never reused.
+    BlueprintId, "bpt_", "a blueprint"
+);
+id!(
     /// A server-side session of one agent.
     SessionId, "ses_", "a session"
 );

@@ -4,6 +4,7 @@
 //! exchange is a type of this crate, named as `docs/glossary.md` names it.
 
 mod agent;
+mod blueprint;
 mod change;
 mod client_secret;
 mod decision;
@@ -13,6 +14,7 @@ mod grant;
 mod id;
 mod json;
 mod limit;
+mod manifest;
 mod person;
 pub mod problem;
 mod random;
@@ -22,6 +24,7 @@ mod time;
 mod tool;
 
 pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefused};
+pub use blueprint::{Blueprint, BlueprintRefused, BlueprintState, Standing};
 pub use change::Changed;
 pub use client_secret::ClientSecret;
 pub use decision::{Decision, Determining, NearMiss, Outcome};
@@ -31,9 +34,10 @@ pub use entry::{
 };
 pub use finding::{Finding, Severity};
 pub use grant::{Grant, GrantMode};
-pub use id::{AgentId, BadId, DecisionId, GrantId, PersonId, SessionId};
+pub use id::{AgentId, BadId, BlueprintId, DecisionId, GrantId, PersonId, SessionId};
 pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};
 pub use limit::{BadLimits, Bound, Covered, LIMITS, Limit};
+pub use manifest::{BadManifest, Digest, Manifest, Seen, Stated};
 pub use person::{Person, PersonState};
 pub use problem::Problem;
 pub use random::Random;

@@ -48,7 +48,7 @@ table! {
         "get a new token: it opens a new session";
     /// The agent is not active, or its time is over.
     AGENT_STOPPED = "C1006", 401, "the agent may not act at present",
-        "its sponsor may resume or extend it: `chancery agent resume NAME`, `chancery agent extend NAME`";
+        "its sponsor may resume or extend it, or resume its blueprint: `chancery agent get NAME` says what stopped it";
     /// A bearer token from an agent that may not use one.
     BEARER_REFUSED = "C1007", 401, "plain bearer tokens are not accepted from this agent",
         "send DPoP proofs, or let its owner allow it: `chancery agent bearer NAME --allow`";
@@ -234,6 +234,28 @@ table! {
     /// No such secret.
     NO_SUCH_SECRET = "C6011", 404, "no such secret",
         "see `chancery secret list`";
+
+    /// No such blueprint.
+    NO_BLUEPRINT = "C6020", 404, "no such blueprint",
+        "see `chancery blueprint list`";
+    /// The name of a blueprint is taken.
+    BLUEPRINT_EXISTS = "C6021", 409, "the blueprint's name is taken",
+        "choose another: names are never reused";
+    /// The blueprint's state does not allow the step.
+    BLUEPRINT_STATE = "C6022", 409, "the blueprint's state does not allow it",
+        "look at it first: `chancery blueprint show NAME`";
+    /// Some of the names of a batch cannot be taken, so none was.
+    BAD_INSTANCES = "C6023", 422, "the instances cannot be made, and none was",
+        "mend or leave out the names that are listed, and send the rest again";
+    /// An agent states another manifest than the approved one, or none.
+    MANIFEST_UNAPPROVED = "C6024", 403, "the agent's manifest is not the approved one",
+        "an administrator looks at it: `chancery agent manifest NAME`";
+    /// A text that is no manifest.
+    BAD_MANIFEST = "C6025", 400, "the manifest is not understood",
+        "send {model, prompt_digest, tools_digest, version?} as JSON, or its digest as `sha256:` and 64 hex digits";
+    /// A digest that is to be approved is not that of what was stated.
+    MANIFEST_UNSEEN = "C6026", 409, "no manifest of this digest was stated",
+        "look at what was: `chancery agent manifest NAME`, `chancery blueprint manifest NAME`";
 
     /// The configuration cannot be read or understood.
     BAD_CONFIG = "C7001", 400, "the configuration is not understood",

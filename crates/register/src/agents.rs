@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use chancery_model::{Agent, AgentId, AgentKind, AgentState, BearerUse, Span, Timestamp};
+use chancery_model::{Agent, AgentId, AgentKind, AgentState, BearerUse, Blueprint, Span, Timestamp};
 use chancery_store::{StoreError, agents, enrolments, findings};
 
-use crate::registrar::{Beside, By, Registrar};
+use crate::registrar::{Beside, By, Registrar, nothing};
 use crate::{EnrolmentCode, RegisterError, fields};
 
 /// What is to be said of a new identity.
@@ -15,15 +15,15 @@ pub struct Registration {
     pub name: String,
     /// What kind of identity it is.
     pub kind: AgentKind,
-    /// The accountable business person. Mandatory.
-    pub sponsor: String,
-    /// The technical keeper. Mandatory.
-    pub owner: String,
-    /// Why it exists. Mandatory.
-    pub purpose: String,
-    /// The template it is an instance of.
+    /// The accountable business person. Mandatory, unless the blueprint says it.
+    pub sponsor: Option<String>,
+    /// The technical keeper. Mandatory, unless the blueprint says it.
+    pub owner: Option<String>,
+    /// Why it exists. Mandatory, unless the blueprint says it.
+    pub purpose: Option<String>,
+    /// The name of the blueprint it is an instance of.
     pub blueprint: Option<String>,
-    /// How long it may live; 90 days if nothing is said, 365 at most.
+    /// How long it may live, 365 days at most. If nothing is said, as long as the blueprint says, else 90 days.
     pub expires_in: Option<Span>,
 }
 
@@ -40,13 +40,14 @@ impl Registrar {
     /// Registers an identity. It can do nothing until it has enrolled a key.
     pub async fn register(&self, request: &Registration, actor: &str) -> Result<Registered, RegisterError> {
         let now = self.clock.now();
-        let agent = self.named(request, now)?;
+        let blueprint = self.blueprint_of(request.blueprint.as_deref()).await?;
+        let agent = self.named(request, blueprint.as_ref(), now)?;
         let code = EnrolmentCode::new(now, self.config.code_lifetime, &*self.random);
         let draft = By { actor, verb: "register", reason: None }.draft(now, "agent", &agent.name, &agent);
         let (stored, enrolment) = (agent.clone(), code.stored(&agent.id, now));
         let write = self.store.write(draft, move |tx| {
             Box::pin(async move {
-                if agents::by_name(&mut *tx, &stored.name).await?.is_some() {
+                if agents::is_taken(&mut *tx, &stored.name).await? {
                     return Err(StoreError::refuse(RegisterError::NameTaken(stored.name)));
                 }
                 agents::insert(tx, &stored).await?;
@@ -79,14 +80,14 @@ impl Registrar {
     pub async fn suspend(&self, name_or_id: &str, reason: &str, actor: &str) -> Result<Agent, RegisterError> {
         let reason = fields::said("reason", reason)?;
         let by = By { actor, verb: "suspend", reason: Some(&reason) };
-        self.change(name_or_id, &by, |agent, _| Ok(agent.suspend()?), nothing()).await
+        self.change(name_or_id, &by, |agent: Agent, _| Ok(agent.suspend()?), nothing()).await
     }
 
     /// Lets it go on. Sessions from before the suspension stay ended.
     pub async fn resume(&self, name_or_id: &str, reason: &str, actor: &str) -> Result<Agent, RegisterError> {
         let reason = fields::said("reason", reason)?;
         let by = By { actor, verb: "resume", reason: Some(&reason) };
-        self.change(name_or_id, &by, |agent, _| Ok(agent.resume()?), nothing()).await
+        self.change(name_or_id, &by, |agent: Agent, _| Ok(agent.resume()?), nothing()).await
     }
 
     /// Sets a new end, counted from now. At most 365 days.
@@ -94,7 +95,7 @@ impl Registrar {
         let lasts = self.lasting(Some(expires_in))?;
         let soon = self.config.expiring;
         let by = By { actor, verb: "extend", reason: None };
-        let beside: Beside = Arc::new(move |tx, agent| {
+        let beside: Beside<Agent> = Arc::new(move |tx, agent| {
             Box::pin(async move {
                 if lasts.0 > soon.0 {
                     let now = agent.expires_at - lasts;
@@ -118,7 +119,7 @@ impl Registrar {
         let verb = if bearer == BearerUse::Allowed { "allow_bearer" } else { "refuse_bearer" };
         let by = By { actor, verb, reason: Some(&reason) };
         let now = self.clock.now();
-        let beside: Beside = Arc::new(move |tx, agent| {
+        let beside: Beside<Agent> = Arc::new(move |tx, agent| {
             Box::pin(async move {
                 match crate::findings::bearer(&agent, now) {
                     Some(finding) => findings::open(tx, &finding).await,
@@ -129,26 +130,44 @@ impl Registrar {
         self.change(name_or_id, &by, |agent, _| Ok(Agent { bearer, ..agent }), beside).await
     }
 
-    fn named(&self, request: &Registration, now: Timestamp) -> Result<Agent, RegisterError> {
+    /// The blueprint that a registration names. One that is stopped takes no new instances.
+    async fn blueprint_of(&self, name: Option<&str>) -> Result<Option<Blueprint>, RegisterError> {
+        let Some(name) = name else { return Ok(None) };
+        let blueprint = self.blueprint(&fields::name("blueprint", name)?).await?;
+        blueprint.demand_active("instantiated")?;
+        Ok(Some(blueprint))
+    }
+
+    /// The identity of a request: what it leaves open, its blueprint says.
+    pub(crate) fn named(
+        &self,
+        request: &Registration,
+        blueprint: Option<&Blueprint>,
+        now: Timestamp,
+    ) -> Result<Agent, RegisterError> {
+        let said = |field, own: &Option<String>, inherited: fn(&Blueprint) -> &String| {
+            fields::said(field, own.as_ref().or(blueprint.map(inherited)).map_or("", String::as_str))
+        };
         Ok(Agent {
             id: AgentId::new(now, &*self.random),
-            name: fields::name(&request.name)?,
+            name: fields::name("name", &request.name)?,
             kind: request.kind,
-            sponsor: fields::said("sponsor", &request.sponsor)?,
-            owner: fields::said("owner", &request.owner)?,
-            purpose: fields::said("purpose", &request.purpose)?,
-            blueprint: request.blueprint.as_deref().map(fields::name).transpose()?,
+            sponsor: said("sponsor", &request.sponsor, |blueprint| &blueprint.sponsor)?,
+            owner: said("owner", &request.owner, |blueprint| &blueprint.owner)?,
+            purpose: said("purpose", &request.purpose, |blueprint| &blueprint.purpose)?,
+            blueprint: blueprint.map(|blueprint| blueprint.name.clone()),
+            manifest: None,
             state: AgentState::Registered,
             epoch: 1,
             bearer: BearerUse::Refused,
             key_thumbprint: None,
             public_jwk: None,
             created_at: now,
-            expires_at: now + self.lasting(request.expires_in)?,
+            expires_at: now + self.lasting(request.expires_in.or(blueprint.map(|blueprint| blueprint.lifetime)))?,
         })
     }
 
-    fn lasting(&self, expires_in: Option<Span>) -> Result<Span, RegisterError> {
+    pub(crate) fn lasting(&self, expires_in: Option<Span>) -> Result<Span, RegisterError> {
         let lasts = expires_in.unwrap_or(self.config.expiry);
         if lasts.0 > 0 && lasts.0 <= self.config.longest.0 {
             return Ok(lasts);
@@ -156,8 +175,4 @@ impl Registrar {
         let most = self.config.longest.as_seconds() / 86_400;
         Err(RegisterError::Field { field: "expires", why: format!("an end between now and {most} days is accepted") })
     }
-}
-
-fn nothing() -> Beside {
-    Arc::new(|_, _| Box::pin(std::future::ready(Ok(()))))
 }

@@ -1,7 +1,7 @@
 //! Why something was not registered or changed.
 
-use chancery_model::TransitionRefused;
 use chancery_model::problem::{self, Row};
+use chancery_model::{BadManifest, BlueprintRefused, Digest, TransitionRefused};
 use chancery_store::StoreError;
 
 /// A change that did not happen.
@@ -21,6 +21,34 @@ pub enum RegisterError {
     /// There is none.
     #[error("there is no agent `{0}`")]
     NoAgent(String),
+    /// There is none.
+    #[error("there is no blueprint `{0}`")]
+    NoBlueprint(String),
+    /// The name belongs to another blueprint.
+    #[error("the name `{0}` is taken: names are never reused")]
+    BlueprintTaken(String),
+    /// The blueprint's state does not allow it.
+    #[error("{0}")]
+    Blueprint(#[from] BlueprintRefused),
+    /// Names of a batch that cannot be taken, each with its reason. None of the batch was made.
+    #[error("{} of {of}: {}", bad.len(), some(bad))]
+    Instances {
+        /// What is wrong, name by name.
+        bad: Vec<String>,
+        /// How many were asked for.
+        of: usize,
+    },
+    /// A text that is no manifest.
+    #[error("{0}")]
+    Manifest(#[from] BadManifest),
+    /// Approved is what was looked at, and that is not what was stated last.
+    #[error("`{digest}` is not what {of} stated last")]
+    Unseen {
+        /// What was to be approved.
+        digest: Digest,
+        /// Of whom.
+        of: String,
+    },
     /// There is none.
     #[error("there is no grant `{0}`")]
     NoGrant(String),
@@ -46,10 +74,24 @@ impl RegisterError {
             Self::NameTaken(_) => problem::AGENT_EXISTS,
             Self::NoAgent(_) => problem::NO_AGENT,
             Self::NoGrant(_) => problem::NO_GRANT,
+            Self::NoBlueprint(_) => problem::NO_BLUEPRINT,
+            Self::BlueprintTaken(_) => problem::BLUEPRINT_EXISTS,
+            Self::Blueprint(_) => problem::BLUEPRINT_STATE,
+            Self::Instances { .. } => problem::BAD_INSTANCES,
+            Self::Manifest(_) => problem::BAD_MANIFEST,
+            Self::Unseen { .. } => problem::MANIFEST_UNSEEN,
             Self::Transition(_) | Self::RevokedAlready(_) | Self::Busy(_) => problem::BAD_TRANSITION,
             Self::Store(_) => problem::STORE_FAILED,
         }
     }
+}
+
+/// How many bad names are told.
+const TOLD: usize = 5;
+
+fn some(bad: &[String]) -> String {
+    let told = bad.iter().take(TOLD).map(String::as_str).collect::<Vec<_>>().join("; ");
+    if bad.len() > TOLD { format!("{told}; and {} more", bad.len() - TOLD) } else { told }
 }
 
 impl From<StoreError> for RegisterError {

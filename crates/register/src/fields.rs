@@ -6,14 +6,23 @@ use crate::RegisterError;
 const LONGEST: usize = 500;
 
 /// A name: `[a-z0-9][a-z0-9-]{0,62}`.
-pub(crate) fn name(text: &str) -> Result<String, RegisterError> {
-    let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let first = text.bytes().next().is_some_and(letters);
-    if first && text.len() <= 63 && text.bytes().all(|c| letters(c) || c == b'-') {
+pub(crate) fn name(field: &'static str, text: &str) -> Result<String, RegisterError> {
+    if is_name(text) {
         return Ok(text.to_owned());
     }
-    let why = "1 to 63 of a-z, 0-9 and `-`, not beginning with `-`";
-    Err(RegisterError::Field { field: "name", why: format!("`{}` is not {why}", shown(text)) })
+    Err(RegisterError::Field { field, why: no_name(text) })
+}
+
+/// Is it a name?
+pub(crate) fn is_name(text: &str) -> bool {
+    let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let first = text.bytes().next().is_some_and(letters);
+    first && text.len() <= 63 && text.bytes().all(|c| letters(c) || c == b'-')
+}
+
+/// Why a text is no name.
+pub(crate) fn no_name(text: &str) -> String {
+    format!("`{}` is not 1 to 63 of a-z, 0-9 and `-`, not beginning with `-`", shown(text))
 }
 
 /// A text that must say something.
@@ -61,6 +70,7 @@ mod tests {
 
     #[test]
     fn names_have_one_form() {
+        let name = |text: &str| name("name", text);
         assert!(name("crm-assistant").is_ok() && name("a").is_ok() && name(&"a".repeat(63)).is_ok());
         for bad in ["", "-a", "A", "a b", "a_b", "ä", "a\n", "agt_x", "а", &"a".repeat(64)] {
             assert!(name(bad).is_err(), "{bad:?}");

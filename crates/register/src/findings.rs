@@ -13,6 +13,9 @@ pub(crate) const EXPIRING: &str = "agent-expiring";
 /// An agent was registered a while ago and never proved a key.
 pub(crate) const NEVER_ENROLLED: &str = "never-enrolled";
 
+/// Somebody stated another manifest than the approved one. Found at the token endpoint, settled by approval.
+pub(crate) const MANIFEST: &str = Finding::MANIFEST_CHANGED;
+
 const RULES: [&str; 3] = [BEARER, EXPIRING, NEVER_ENROLLED];
 
 impl Registrar {

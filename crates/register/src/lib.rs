@@ -1,15 +1,18 @@
-//! An identity's beginning and its rights: registration, one-time enrolment codes, suspension, extension, grants,
+//! An identity's beginning and its rights: registration, blueprints and their instances, one-time enrolment codes, suspension, extension, grants,
 //! and the findings that follow from them.
 //!
 //! Every change is one [`chancery_store::Store::write`] whose entry names the actor. Nobody is registered without a
 //! sponsor, an owner, a purpose and an end.
 
 mod agents;
+mod blueprints;
 mod code;
 mod error;
 mod fields;
 mod findings;
 mod grants;
+mod instances;
+mod manifests;
 mod registrar;
 
 #[cfg(test)]
@@ -18,7 +21,10 @@ mod testing;
 mod tests;
 
 pub use agents::{Registered, Registration};
+pub use blueprints::BlueprintRequest;
 pub use code::EnrolmentCode;
 pub use error::RegisterError;
 pub use grants::GrantRequest;
+pub use instances::{Instance, Instances, MOST_INSTANCES, Made, Names};
+pub use manifests::{Approval, Manifests};
 pub use registrar::{Config, Registrar};

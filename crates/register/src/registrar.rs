@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use chancery_model::{Agent, Change, Clock, Draft, Kind, Random, Span, Timestamp, Who, Why, canonical};
-use chancery_store::{Store, StoreError, Tx, agents};
+use chancery_model::{Agent, Blueprint, Change, Clock, Draft, Kind, Random, Span, Timestamp, Who, Why, canonical};
+use chancery_store::{BoxFuture, Store, StoreError, Tx, agents, blueprints};
 use serde::Serialize;
 
 use crate::RegisterError;
 
-/// How often a change is tried when others change the same agent.
-const TRIES: usize = 8;
+/// How often a change is tried when others change the same thing.
+pub(crate) const TRIES: usize = 8;
 
 /// Settings of this room, with safe defaults.
 #[derive(Debug, Clone)]
@@ -47,9 +47,60 @@ pub struct Registrar {
     pub(crate) random: Arc<dyn Random>,
 }
 
-/// What happens to an agent, beside the row itself, in the same commit.
-pub(crate) type Beside =
-    Arc<dyn for<'t> Fn(&'t mut Tx, Arc<Agent>) -> chancery_store::BoxFuture<'t, Result<(), StoreError>> + Send + Sync>;
+/// What happens to a noun, beside the row itself, in the same commit.
+pub(crate) type Beside<T> =
+    Arc<dyn for<'t> Fn(&'t mut Tx, Arc<T>) -> BoxFuture<'t, Result<(), StoreError>> + Send + Sync>;
+
+/// A noun that is changed as a whole: what is stored is compared with what was read before it is replaced.
+pub(crate) trait Kept: Clone + PartialEq + Serialize + Send + Sync + Sized + 'static {
+    /// What it is called in entries.
+    const NOUN: &'static str;
+    fn name(&self) -> &str;
+    fn find<'r>(registrar: &'r Registrar, name: &'r str) -> BoxFuture<'r, Result<Self, RegisterError>>;
+    /// As it is stored now.
+    fn stored<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Option<Self>, StoreError>>;
+    fn update<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<(), StoreError>>;
+}
+
+impl Kept for Agent {
+    const NOUN: &'static str = "agent";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn find<'r>(registrar: &'r Registrar, name: &'r str) -> BoxFuture<'r, Result<Self, RegisterError>> {
+        Box::pin(registrar.agent(name))
+    }
+
+    fn stored<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Option<Self>, StoreError>> {
+        Box::pin(agents::get(tx, &self.id))
+    }
+
+    fn update<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<(), StoreError>> {
+        Box::pin(agents::update(tx, self))
+    }
+}
+
+impl Kept for Blueprint {
+    const NOUN: &'static str = "blueprint";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn find<'r>(registrar: &'r Registrar, name: &'r str) -> BoxFuture<'r, Result<Self, RegisterError>> {
+        Box::pin(registrar.blueprint(name))
+    }
+
+    fn stored<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<Option<Self>, StoreError>> {
+        Box::pin(blueprints::by_name(tx, &self.name))
+    }
+
+    fn update<'t>(&'t self, tx: &'t mut Tx) -> BoxFuture<'t, Result<(), StoreError>> {
+        Box::pin(blueprints::update(tx, self))
+    }
+}
 
 impl Registrar {
     /// A registrar over this store.
@@ -71,27 +122,27 @@ impl Registrar {
         Ok(agents::all(&self.store).await?)
     }
 
-    /// Changes an agent: `step` says what becomes of it as it is stored. The entry states exactly what is committed:
-    /// if somebody else changed the agent in between, the step is taken again from what it is then.
-    pub(crate) async fn change(
+    /// Changes a noun: `step` says what becomes of it as it is stored. The entry states exactly what is committed:
+    /// if somebody else changed it in between, the step is taken again from what it is then.
+    pub(crate) async fn change<T: Kept>(
         &self,
-        name_or_id: &str,
+        name: &str,
         by: &By<'_>,
-        step: impl Fn(Agent, Timestamp) -> Result<Agent, RegisterError>,
-        beside: Beside,
-    ) -> Result<Agent, RegisterError> {
+        step: impl Fn(T, Timestamp) -> Result<T, RegisterError>,
+        beside: Beside<T>,
+    ) -> Result<T, RegisterError> {
         for _ in 0..TRIES {
             let now = self.clock.now();
-            let before = self.agent(name_or_id).await?;
+            let before = T::find(self, name).await?;
             let after = Arc::new(step(before.clone(), now)?);
-            let draft = by.draft(now, "agent", &after.name, &*after);
+            let draft = by.draft(now, T::NOUN, after.name(), &*after);
             let (written, beside) = (after.clone(), beside.clone());
             let write = self.store.write(draft, move |tx| {
                 Box::pin(async move {
-                    if agents::get(&mut *tx, &before.id).await?.as_ref() != Some(&before) {
-                        return Err(StoreError::refuse(RegisterError::Busy(before.name)));
+                    if before.stored(tx).await?.as_ref() != Some(&before) {
+                        return Err(StoreError::refuse(RegisterError::Busy(before.name().to_owned())));
                     }
-                    agents::update(tx, &written).await?;
+                    written.update(tx).await?;
                     beside(tx, written).await
                 })
             });
@@ -101,8 +152,13 @@ impl Registrar {
                 Err(other) => return Err(other),
             }
         }
-        Err(RegisterError::Busy(name_or_id.to_owned()))
+        Err(RegisterError::Busy(name.to_owned()))
     }
+}
+
+/// Nothing happens beside the change.
+pub(crate) fn nothing<T: Kept>() -> Beside<T> {
+    Arc::new(|_, _| Box::pin(std::future::ready(Ok(()))))
 }
 
 /// Who changes something, how it is called, and why.

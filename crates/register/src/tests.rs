@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use crate::testing::{Counting, MockClock};
 use crate::{Config, GrantRequest, RegisterError, Registered, Registrar, Registration};
 
+mod blueprints;
+
 const ACTOR: &str = "local:1000";
 
 struct World {
@@ -41,7 +43,7 @@ impl World {
         while let Some(segment) = scan.next().await.unwrap() {
             for entry in segment.decoded() {
                 let draft = entry.unwrap().draft;
-                let change = draft.change.unwrap();
+                let Some(change) = draft.change else { continue };
                 changes.push((format!("{} {}", change.noun, change.verb), draft.who.human.unwrap()));
             }
         }
@@ -53,9 +55,9 @@ fn request(name: &str) -> Registration {
     Registration {
         name: name.into(),
         kind: AgentKind::Agent,
-        sponsor: "ann@acme.example".into(),
-        owner: "bob@acme.example".into(),
-        purpose: "answers customers".into(),
+        sponsor: Some("ann@acme.example".into()),
+        owner: Some("bob@acme.example".into()),
+        purpose: Some("answers customers".into()),
         blueprint: None,
         expires_in: None,
     }
@@ -81,9 +83,9 @@ async fn a_registration_has_keepers_a_purpose_and_an_end() {
     assert_eq!(world.registrar.agent("crm").await.unwrap(), agent);
     assert_eq!(world.registrar.agent(agent.id.as_str()).await.unwrap(), agent);
     for (n, wrong) in [
-        Registration { sponsor: " ".into(), ..request("a") },
-        Registration { owner: String::new(), ..request("a") },
-        Registration { purpose: "\t-".into(), ..request("a") },
+        Registration { sponsor: Some(" ".into()), ..request("a") },
+        Registration { owner: None, ..request("a") },
+        Registration { purpose: Some("\t-".into()), ..request("a") },
         Registration { expires_in: Some(Span::days(366)), ..request("a") },
         Registration { expires_in: Some(Span(0)), ..request("a") },
         Registration { expires_in: Some(Span::days(-1)), ..request("a") },

@@ -8,6 +8,7 @@ use axum::routing::{delete, get, post, put};
 use crate::rooms::Rooms;
 
 pub(crate) mod agents;
+pub(crate) mod blueprints;
 pub(crate) mod decisions;
 pub(crate) mod enrolments;
 pub(crate) mod findings;
@@ -29,6 +30,13 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/agents/{name}/resume", post(agents::resume::handle))
         .route("/v1/agents/{name}/extend", post(agents::extend::handle))
         .route("/v1/agents/{name}/bearer", post(agents::bearer::handle))
+        .route("/v1/agents/{name}/manifest", get(agents::manifest::show).post(agents::manifest::approve))
+        .route("/v1/blueprints", get(blueprints::list::handle).post(blueprints::create::handle))
+        .route("/v1/blueprints/{name}", get(blueprints::get::handle))
+        .route("/v1/blueprints/{name}/suspend", post(blueprints::suspend::handle))
+        .route("/v1/blueprints/{name}/resume", post(blueprints::resume::handle))
+        .route("/v1/blueprints/{name}/instances", post(blueprints::instantiate::handle))
+        .route("/v1/blueprints/{name}/manifest", get(blueprints::manifest::show).post(blueprints::manifest::approve))
         .route("/v1/enrolments", post(enrolments::create::handle))
         .route("/v1/grants", get(grants::list::handle).post(grants::create::handle))
         .route("/v1/grants/{id}", delete(grants::revoke::handle))

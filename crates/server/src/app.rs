@@ -14,7 +14,7 @@ use chancery_model::problem::{BAD_CONFIG, INTERNAL, Problem, STORE_FAILED, UNSAF
 use chancery_model::{Changed, Clock, Random};
 use chancery_record::Recorder;
 use chancery_register::Registrar;
-use chancery_store::{Store, agents, grants};
+use chancery_store::{Store, agents, blueprints, grants};
 use chancery_tlog::Signer;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -321,6 +321,9 @@ fn open_engine(store: &Store) -> Result<Arc<Engine>, Problem> {
 /// force makes the entities of all agents anew.
 async fn fill(engine: Arc<Engine>, store: Store) -> Result<(), Problem> {
     let failed = |e: chancery_store::StoreError| Problem::new(STORE_FAILED, e.to_string());
+    for blueprint in blueprints::all(&store).await.map_err(failed)? {
+        engine.blueprint_changed(&blueprint);
+    }
     agents::each(&store, |agent| engine.agent_changed(&agent)).await.map_err(failed)?;
     grants::each(&store, |grant| follow_grant(&engine, &grant)).await.map_err(failed)
 }
@@ -328,6 +331,7 @@ async fn fill(engine: Arc<Engine>, store: Store) -> Result<(), Problem> {
 fn follow(engine: &Engine, changed: &Changed) {
     match changed {
         Changed::Agent(agent) => engine.agent_changed(agent),
+        Changed::Blueprint(blueprint) => engine.blueprint_changed(blueprint),
         Changed::Grant(grant) => follow_grant(engine, grant),
         Changed::Tool(tool) => engine.tool_changed(tool),
         Changed::Session(_) | Changed::Person(_) | Changed::ClientSecret(_) => {}

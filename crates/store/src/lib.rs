@@ -9,6 +9,7 @@
 //! One module per noun: functions on [`Tx`] write, functions on [`Reader`] (a `&Store` or a `&mut Tx`) read.
 
 pub mod agents;
+pub mod blueprints;
 pub mod bodies;
 pub mod client_secrets;
 mod disk;
@@ -19,6 +20,7 @@ pub mod grants;
 mod job;
 pub mod keys;
 pub mod log;
+pub mod manifests;
 mod open;
 mod pending;
 pub mod persons;

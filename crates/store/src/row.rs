@@ -15,8 +15,12 @@ pub(crate) trait Columns {
     fn text(&self, name: &str) -> Result<String, StoreError>;
     fn text_or_none(&self, name: &str) -> Result<Option<String>, StoreError>;
     fn int(&self, name: &str) -> Result<i64, StoreError>;
+    fn int_or_none(&self, name: &str) -> Result<Option<i64>, StoreError>;
     fn blob(&self, name: &str) -> Result<Vec<u8>, StoreError>;
-    fn time_or_none(&self, name: &str) -> Result<Option<Timestamp>, StoreError>;
+
+    fn time_or_none(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.int_or_none(name)?.map(Timestamp))
+    }
 
     fn time(&self, name: &str) -> Result<Timestamp, StoreError> {
         self.int(name).map(Timestamp)
@@ -69,8 +73,8 @@ impl Columns for SqliteRow {
         Ok(self.try_get(name)?)
     }
 
-    fn time_or_none(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.try_get::<Option<i64>, _>(name)?.map(Timestamp))
+    fn int_or_none(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        Ok(self.try_get(name)?)
     }
 }
 

@@ -78,6 +78,7 @@ fn agent(name: &str, number: u64) -> Agent {
         owner: "grace@example.com".into(),
         purpose: "tests".into(),
         blueprint: None,
+        manifest: None,
         state: AgentState::Registered,
         epoch: 0,
         bearer: BearerUse::Refused,

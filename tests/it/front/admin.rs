@@ -13,7 +13,7 @@ async fn registration_wants_people_and_a_purpose_and_sets_an_end() {
         assert_eq!(app.admin("POST", "/v1/agents", body).await.problem(400), "C6003", "{missing}");
         let mut body = whole.clone();
         body.as_object_mut().unwrap().remove(missing);
-        assert_eq!(app.admin("POST", "/v1/agents", body).await.problem(400), "C7007", "{missing}");
+        assert_eq!(app.admin("POST", "/v1/agents", body).await.problem(400), "C6003", "{missing}");
     }
     let made = app.admin("POST", "/v1/agents", whole.clone()).await;
     assert_eq!(made.status, 201);

@@ -1,10 +1,11 @@
 //! The agents as entities.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cedar_policy_core::ast::{Entity, EntityType, EntityUID, PartialValue, Value};
-use chancery_model::{Agent, AgentKind, AgentState, Timestamp};
+use chancery_model::{Agent, AgentKind, AgentState, Blueprint, BlueprintState, Timestamp};
 
 use crate::entity::{self, Node};
 use crate::hash;
@@ -19,14 +20,31 @@ pub(crate) struct Known {
     pub node: Arc<Node>,
     pub state: AgentState,
     pub expires_at: Timestamp,
-    blueprint: Option<Arc<str>>,
+    pub blueprint: Option<Arc<Stem>>,
 }
+
+/// A blueprint as far as it stops its instances. All of them hold this one.
+#[derive(Debug)]
+pub(crate) struct Stem {
+    pub name: Arc<str>,
+    suspended: AtomicBool,
+}
+
+impl Stem {
+    pub fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Acquire)
+    }
+}
+
+/// Blueprints by name, the same ones under every policy set.
+pub(crate) type Stems = Arc<RwLock<HashMap<Arc<str>, Arc<Stem>>>>;
 
 /// All agents by name, in shards that change independently.
 #[derive(Debug)]
 pub(crate) struct Agents {
     kind: Option<EntityType>,
     blueprint: Option<EntityType>,
+    stems: Stems,
     shards: Vec<RwLock<HashMap<Arc<str>, Arc<Known>>>>,
 }
 
@@ -35,6 +53,7 @@ impl Default for Agents {
         Self {
             kind: entity::entity_type("Agent"),
             blueprint: entity::entity_type("Blueprint"),
+            stems: Stems::default(),
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
         }
     }
@@ -70,13 +89,29 @@ impl Agents {
             ("sponsor", &agent.sponsor),
         ];
         let values = attributes.map(|(name, text)| (name.into(), PartialValue::Value(Value::from(text))));
-        let blueprint: Option<Arc<str>> = agent.blueprint.as_deref().map(Arc::from);
+        let blueprint = agent.blueprint.as_deref().map(|name| self.stem(name));
         let name: Arc<str> = agent.name.as_str().into();
         let Some(uid) = self.kind.as_ref().map(|kind| entity::uid(kind, &name)) else { return };
         let (near, far) = self.above(snapshot, &name, blueprint.as_deref());
         let entity = Entity::new_with_attr_partial_value(uid, values, far, near, []);
         let node = Arc::new(Node::of(Arc::new(entity)));
         self.insert(Known { name, node, state: agent.state, expires_at: agent.expires_at, blueprint });
+    }
+
+    /// Takes over a blueprint as it is now: stops its instances, those that come later too, or lets them go on.
+    pub fn blueprint(&self, blueprint: &Blueprint) {
+        let suspended = blueprint.state == BlueprintState::Suspended;
+        self.stem(&blueprint.name).suspended.store(suspended, Ordering::Release);
+    }
+
+    fn stem(&self, name: &str) -> Arc<Stem> {
+        if let Some(known) = self.stems.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Arc::clone(known);
+        }
+        let mut stems = self.stems.write().unwrap_or_else(PoisonError::into_inner);
+        let name: Arc<str> = name.into();
+        let new = || Arc::new(Stem { name: Arc::clone(&name), suspended: AtomicBool::new(false) });
+        Arc::clone(stems.entry(Arc::clone(&name)).or_insert_with(new))
     }
 
     fn insert(&self, known: Known) {
@@ -91,12 +126,12 @@ impl Agents {
         &self,
         snapshot: &Snapshot,
         name: &str,
-        blueprint: Option<&str>,
+        blueprint: Option<&Stem>,
     ) -> (HashSet<EntityUID>, HashSet<EntityUID>) {
         let mut far: HashSet<EntityUID> = snapshot.memberships.get(name).into_iter().flatten().cloned().collect();
         let mut near = HashSet::new();
         if let (Some(kind), Some(blueprint)) = (&self.blueprint, blueprint) {
-            let uid = entity::uid(kind, blueprint);
+            let uid = entity::uid(kind, &blueprint.name);
             let above = snapshot.entities.get(&uid);
             far.extend(above.into_iter().flat_map(|node| node.entity.ancestors().cloned()));
             far.remove(&uid);
@@ -107,7 +142,7 @@ impl Agents {
 
     /// The same agents under another policy set.
     pub fn under(&self, snapshot: &Snapshot) -> Self {
-        let other = Self::default();
+        let other = Self { stems: Arc::clone(&self.stems), ..Self::default() };
         for shard in &self.shards {
             for known in shard.read().unwrap_or_else(PoisonError::into_inner).values() {
                 let (near, far) = self.above(snapshot, &known.name, known.blueprint.as_deref());

@@ -115,6 +115,10 @@ fn query(agent: &Known, action: &Arc<Action>, resource: &Arc<Node>, context: Con
 pub(super) fn acting(state: &State, name: &str, now: Timestamp) -> Result<Arc<Known>, Refusal> {
     let known = state.agents.get(name);
     let known = known.ok_or_else(|| Refusal::new(DENIED, format!("no agent `{name}` is registered")))?;
+    if let Some(blueprint) = known.blueprint.as_ref().filter(|blueprint| blueprint.is_suspended()) {
+        let why = format!("agent `{name}` is stopped: its blueprint `{}` is suspended", blueprint.name);
+        return Err(Refusal::new(AGENT_STOPPED, why));
+    }
     match known.state {
         AgentState::Active if now < known.expires_at => Ok(known),
         AgentState::Active => Err(Refusal::new(AGENT_STOPPED, format!("the time of agent `{name}` is over"))),

@@ -189,6 +189,7 @@ fn agent(item: &Value) -> Option<Agent> {
         owner: attribute("owner"),
         purpose: attribute("purpose"),
         blueprint: None,
+        manifest: None,
         state: AgentState::Active,
         epoch: 0,
         bearer: BearerUse::Refused,

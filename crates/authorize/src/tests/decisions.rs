@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use chancery_model::{AgentState, GrantMode, Outcome, Span};
+use chancery_model::{AgentState, Blueprint, BlueprintState, GrantMode, Outcome, Span};
 use serde_json::{Value, json};
 
 use super::{CALL, NOW, agent, build, by, engine, grant, refund};
-use crate::{Acting, ServerAct, ToolCall};
+use crate::{Acting, Engine, ServerAct, ToolCall};
 
 fn args() -> Value {
     json!({"order": "o-1", "amount": 120})
@@ -68,6 +68,69 @@ fn a_stopped_agent_is_refused_whatever_its_grants() {
     }
     engine.agent_changed(&agent("crm"));
     assert!(refund(&engine, &args()).allows());
+}
+
+fn stem(name: &str, state: BlueprintState) -> Blueprint {
+    Blueprint {
+        id: "bpt_00000000000000000000000001".parse().unwrap(),
+        name: name.into(),
+        sponsor: "s".into(),
+        owner: "o".into(),
+        purpose: "p".into(),
+        lifetime: Span::days(90),
+        manifest: None,
+        state,
+        epoch: 1,
+        created_at: NOW,
+    }
+}
+
+#[test]
+fn a_grant_to_a_blueprint_is_for_instances_made_later_too_and_its_suspension_stops_all() {
+    let instance = |name: &str| chancery_model::Agent { blueprint: Some("crm".into()), ..agent(name) };
+    let may = |engine: &Engine, name: &str| {
+        let args = args();
+        let call = ToolCall {
+            by: by(name),
+            server: "billing",
+            tool: "refund",
+            definition: None,
+            args: &args,
+            args_digest: [0; 32],
+        };
+        let verdict = engine.tool_call(&call, NOW);
+        (verdict.allows(), verdict.why)
+    };
+    let engine = engine(CALL);
+    engine.agent_changed(&instance("crm-1"));
+    engine.grant_changed(&grant(1, "tools-call", "Blueprint::\"crm\"", "Server::\"billing\"")).unwrap();
+    engine.agent_changed(&instance("crm-2"));
+    assert!(may(&engine, "crm-1").0 && may(&engine, "crm-2").0);
+    assert!(!may(&engine, "crm").0, "an agent of that name is no instance");
+
+    engine.blueprint_changed(&stem("crm", BlueprintState::Suspended));
+    engine.agent_changed(&instance("crm-3"));
+    for name in ["crm-1", "crm-2", "crm-3"] {
+        let (allowed, why) = may(&engine, name);
+        assert!(!allowed && why.contains("its blueprint `crm` is suspended"), "{why}");
+    }
+    engine.install(build(&[("policies.cedar", CALL)]).unwrap());
+    assert!(!may(&engine, "crm-1").0, "another policy set lets nobody go on");
+    engine.blueprint_changed(&stem("other", BlueprintState::Suspended));
+    engine.blueprint_changed(&stem("crm", BlueprintState::Active));
+    assert!(may(&engine, "crm-1").0 && may(&engine, "crm-3").0);
+}
+
+#[test]
+fn a_group_can_hold_blueprints() {
+    let groups = r#"[{"uid": {"type": "Group", "id": "sales"}, "attrs": {}, "parents": []},
+        {"uid": {"type": "Blueprint", "id": "crm"}, "attrs": {}, "parents": [{"type": "Group", "id": "sales"}]}]"#;
+    let engine = Engine::new(build(&[("p.cedar", CALL), ("entities.json", groups)]).unwrap());
+    engine.grant_changed(&grant(1, "tools-call", "Group::\"sales\"", "Server::\"billing\"")).unwrap();
+    engine.agent_changed(&chancery_model::Agent { blueprint: Some("crm".into()), ..agent("crm") });
+    assert!(refund(&engine, &args()).allows());
+    engine.agent_changed(&chancery_model::Agent { blueprint: Some("other".into()), ..agent("crm") });
+    assert!(!refund(&engine, &args()).allows());
 }
 
 #[test]
@@ -136,7 +199,7 @@ fn an_evaluation_error_is_a_deny_even_beside_a_permit() {
         snapshot.rules.push(crate::rule::Rule::new(id, "x".into(), Outcome::Allow, &template));
     }
     snapshot.index = crate::index::Index::of(&snapshot.rules);
-    let engine = crate::Engine::new(snapshot);
+    let engine = Engine::new(snapshot);
     engine.agent_changed(&agent("crm"));
     engine.grant_changed(&grant(1, "tools-call", "Agent::\"crm\"", "Server::\"billing\"")).unwrap();
     let verdict = refund(&engine, &args());
@@ -258,7 +321,7 @@ fn of_a_tool_that_was_never_approved_nothing_is_believed() {
     );
     let snapshot = super::build_with(&[("p.cedar", &text)], &tools).unwrap();
     assert_eq!(snapshot.warnings().iter().filter(|w| w.code == "C3012").count(), 1, "it waits for the tool");
-    let engine = crate::Engine::new(snapshot);
+    let engine = Engine::new(snapshot);
     engine.agent_changed(&agent("crm"));
     for name in ["tools/list", "tools/call"] {
         let asked = json!({

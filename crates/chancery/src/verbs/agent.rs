@@ -8,6 +8,7 @@ use chancery_model::{Secret, Span, Timestamp};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::manifest::{self, Review};
 use crate::context::Context;
 use crate::failure::{Done, Failure};
 use crate::http::{encoded, query};
@@ -39,6 +40,11 @@ pub enum Verb {
         after_help = "Examples:\n  chancery agent extend crm-assistant --days 90\n  chancery agent extend crm-assistant --until 2027-06-30"
     )]
     Extend(Extend),
+    /// Show what an agent is to be made of, and what it stated that is not approved; approve it
+    #[command(
+        after_help = "Examples:\n  chancery agent manifest crm-assistant      shows it, and the command that approves it\n  chancery agent manifest crm-assistant --file manifest.json"
+    )]
+    Manifest(Review),
     /// Allow or refuse tokens without a proof, for clients that know nothing else
     #[command(
         after_help = "Examples:\n  chancery agent bearer legacy-bot --allow     shown as a finding\n  chancery agent bearer legacy-bot --refuse"
@@ -64,18 +70,18 @@ pub struct Register {
     /// Its name: lower-case letters, digits and `-`; never reused
     name: String,
     /// The accountable business person
-    #[arg(long)]
-    sponsor: String,
+    #[arg(long, required_unless_present = "blueprint")]
+    sponsor: Option<String>,
     /// The technical keeper
-    #[arg(long)]
-    owner: String,
+    #[arg(long, required_unless_present = "blueprint")]
+    owner: Option<String>,
     /// Why it exists, in a sentence
-    #[arg(long)]
-    purpose: String,
+    #[arg(long, required_unless_present = "blueprint")]
+    purpose: Option<String>,
     /// What kind of identity it is
     #[arg(long, value_enum, default_value_t = Kind::Agent)]
     kind: Kind,
-    /// The template it is an instance of
+    /// The blueprint it is an instance of; what it says of people, purpose and time need not be said again
     #[arg(long)]
     blueprint: Option<String>,
     #[command(flatten)]
@@ -122,18 +128,18 @@ pub struct Enrol {
 /// One agent.
 #[derive(Debug, Args)]
 pub struct Name {
-    /// The agent's name
-    name: String,
+    /// The name
+    pub name: String,
 }
 
 /// One agent, and why.
 #[derive(Debug, Args)]
 pub struct Because {
-    /// The agent's name
-    name: String,
+    /// The name
+    pub name: String,
     /// Why; stands in the log
     #[arg(long)]
-    reason: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// Which agents.
@@ -175,6 +181,7 @@ const COLUMNS: &[Column] = &[
     wide("KIND", "/kind"),
     wide("PURPOSE", "/purpose"),
     wide("BLUEPRINT", "/blueprint"),
+    wide("MANIFEST", "/manifest"),
     wide("BEARER", "/bearer"),
     wide("EPOCH", "/epoch"),
     wide("KEY", "/key_thumbprint"),
@@ -203,6 +210,7 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
         Verb::Suspend(args) => step(context, &args.name, "/suspend", &json!({"reason": args.reason})).await,
         Verb::Resume(args) => step(context, &args.name, "/resume", &json!({"reason": args.reason})).await,
         Verb::Extend(args) => extend(context, args).await,
+        Verb::Manifest(args) => manifest::review(context, &path(&args.name, "/manifest"), args).await,
         Verb::Bearer(args) => step(context, &args.name, "/bearer", &json!({"allow": args.allow})).await,
     }
 }

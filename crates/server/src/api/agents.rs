@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chancery_model::problem::{NO_AGENT, Problem};
-use chancery_model::{Agent, AgentKind, AgentState, BearerUse};
+use chancery_model::{Agent, AgentKind, AgentState, BearerUse, Digest};
 use chancery_register::{EnrolmentCode, RegisterError};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ pub(crate) mod bearer;
 pub(crate) mod extend;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod manifest;
 pub(crate) mod register;
 pub(crate) mod resume;
 pub(crate) mod suspend;
@@ -29,6 +30,7 @@ pub(crate) struct View {
     owner: String,
     purpose: String,
     blueprint: Option<String>,
+    manifest: Option<Digest>,
     bearer: BearerUse,
     epoch: u64,
     key_thumbprint: Option<String>,
@@ -47,6 +49,7 @@ impl From<&Agent> for View {
             owner: agent.owner.clone(),
             purpose: agent.purpose.clone(),
             blueprint: agent.blueprint.clone(),
+            manifest: agent.manifest,
             bearer: agent.bearer,
             epoch: agent.epoch,
             key_thumbprint: agent.key_thumbprint.clone(),

@@ -412,6 +412,7 @@ fn agent(number: usize) -> Agent {
         owner: ["platform", "sales"][number % 2].into(),
         purpose: "testing".into(),
         blueprint: number.is_multiple_of(2).then(|| "b0".to_owned()),
+        manifest: None,
         state: AgentState::Active,
         epoch: 1,
         bearer: BearerUse::Refused,

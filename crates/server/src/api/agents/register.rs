@@ -21,9 +21,9 @@ pub(crate) struct Wanted {
     name: String,
     #[serde(default = "agent")]
     kind: AgentKind,
-    sponsor: String,
-    owner: String,
-    purpose: String,
+    sponsor: Option<String>,
+    owner: Option<String>,
+    purpose: Option<String>,
     blueprint: Option<String>,
     expires_at: Option<String>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Made {
     enrolment: CodeView,
 }
 
-/// Registers an identity. Sponsor, owner and purpose are mandatory; without `expires_at` it has an end all the same.
+/// Registers an identity. Sponsor, owner and purpose are mandatory, unless a blueprint says them; without `expires_at` it has an end all the same.
 pub(crate) async fn handle(
     State(rooms): State<Arc<Rooms>>,
     Extension(peer): Extension<Peer>,

@@ -29,21 +29,22 @@ struct Issue<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<Act>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    may_act: Option<Sub<'a>>,
+    may_act: Option<Sub>,
     #[serde(skip_serializing_if = "Option::is_none")]
     authorization_details: Option<&'a [Limit]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Confirm>,
 }
 
-#[derive(Serialize)]
-struct Sub<'a> {
-    sub: &'a str,
+/// Somebody by id.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sub {
+    pub(crate) sub: String,
 }
 
 /// The `cnf` claim (RFC 7800): `jkt` of RFC 9449, section 6.1, or `x5t#S256` of RFC 8705, section 3.1.
-#[derive(Serialize)]
-struct Confirm {
+#[derive(Debug, Serialize)]
+pub(crate) struct Confirm {
     #[serde(skip_serializing_if = "Option::is_none")]
     jkt: Option<String>,
     #[serde(rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
@@ -122,7 +123,7 @@ impl Terms<'_> {
             jti: self.id,
             sid: session.id.as_str(),
             act: lineage.act(),
-            may_act: self.may_act.map(|agent| Sub { sub: agent.as_str() }),
+            may_act: self.may_act.map(|agent| Sub { sub: agent.to_string() }),
             authorization_details: lineage.limits.first().map(|limits| &**limits),
             cnf: self.binding.map(Confirm::from),
         };

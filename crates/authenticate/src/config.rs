@@ -66,6 +66,16 @@ impl Config {
         format!("{}/oauth/token", self.issuer)
     }
 
+    /// Where tokens are asked about (RFC 7662).
+    pub fn introspection_endpoint(&self) -> String {
+        format!("{}/oauth/introspect", self.issuer)
+    }
+
+    /// Where tokens are given back (RFC 7009).
+    pub fn revocation_endpoint(&self) -> String {
+        format!("{}/oauth/revoke", self.issuer)
+    }
+
     /// Where our public keys are.
     pub fn jwks_uri(&self) -> String {
         format!("{}/oauth/jwks", self.issuer)

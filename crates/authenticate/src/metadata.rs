@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::authenticator::Authenticator;
+use crate::token::GRANTS;
 
 /// Authorization server metadata (RFC 8414).
 #[derive(Debug, Clone, Serialize)]
@@ -15,10 +16,20 @@ pub struct AuthorizationServer {
     pub jwks_uri: String,
     /// Empty: there is no authorization endpoint.
     pub response_types_supported: [&'static str; 0],
-    /// `client_credentials`.
-    pub grant_types_supported: [&'static str; 1],
-    /// `private_key_jwt`.
-    pub token_endpoint_auth_methods_supported: [&'static str; 1],
+    /// See `crates/authenticate/src/token/`, one file each.
+    pub grant_types_supported: Vec<&'static str>,
+    /// See `crates/authenticate/src/clients/`, one file each.
+    pub token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Where tokens are asked about (RFC 7662).
+    pub introspection_endpoint: String,
+    /// As at the token endpoint.
+    pub introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Where tokens are given back (RFC 7009).
+    pub revocation_endpoint: String,
+    /// As at the token endpoint.
+    pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Types of authorization details (RFC 9396, section 10).
+    pub authorization_details_types_supported: [&'static str; 3],
     /// Algorithms of client assertions.
     pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 2],
     /// Algorithms of DPoP proofs (RFC 9449, section 5.1).
@@ -49,6 +60,7 @@ pub struct JwkSet {
     pub keys: Vec<serde_json::Value>,
 }
 
+const CLIENTS: [&str; 3] = ["private_key_jwt", "client_secret_basic", "client_secret_post"];
 const ALGS: [&str; 2] = ["ES256", "EdDSA"];
 
 impl Authenticator {
@@ -59,8 +71,13 @@ impl Authenticator {
             token_endpoint: self.config.token_endpoint(),
             jwks_uri: self.config.jwks_uri(),
             response_types_supported: [],
-            grant_types_supported: ["client_credentials"],
-            token_endpoint_auth_methods_supported: ["private_key_jwt"],
+            grant_types_supported: GRANTS.to_vec(),
+            token_endpoint_auth_methods_supported: CLIENTS.to_vec(),
+            introspection_endpoint: self.config.introspection_endpoint(),
+            introspection_endpoint_auth_methods_supported: CLIENTS.to_vec(),
+            revocation_endpoint: self.config.revocation_endpoint(),
+            revocation_endpoint_auth_methods_supported: CLIENTS.to_vec(),
+            authorization_details_types_supported: ["mcp_tool", "mcp_resource", "mcp_prompt"],
             token_endpoint_auth_signing_alg_values_supported: ALGS,
             dpop_signing_alg_values_supported: ALGS,
             protected_resources: self.config.audiences.clone(),

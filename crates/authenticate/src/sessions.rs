@@ -96,11 +96,15 @@ impl Authenticator {
 
     /// Ends a session at once: the next call in it is refused. `actor` is who ends it.
     pub async fn end_session(&self, id: &SessionId, actor: &str) -> Result<Durable, SessionError> {
+        self.end(id, Who { human: Some(actor.to_owned()), ..Who::default() }).await
+    }
+
+    /// The same, by anybody.
+    pub(crate) async fn end(&self, id: &SessionId, who: Who) -> Result<Durable, SessionError> {
         let now = self.clock.now();
         let session = chancery_store::sessions::get(&self.store, id).await?;
         let session = session.ok_or_else(|| SessionError::Unknown(id.to_string()))?;
         let ended = Session { state: SessionState::Ended, ends_at: session.ends_at.min(now), ..session };
-        let who = Who { human: Some(actor.to_owned()), ..Who::default() };
         let draft = draft(now, who, &ended, "end");
         let write = self
             .store

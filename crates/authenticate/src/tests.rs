@@ -19,6 +19,7 @@ use crate::{
 mod caller;
 mod dpop;
 mod enrol;
+mod exchange;
 mod sessions;
 mod token;
 

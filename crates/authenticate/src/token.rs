@@ -23,6 +23,9 @@ mod form;
 
 pub(crate) use form::Form;
 
+/// Every grant type there is here.
+pub(crate) const GRANTS: [&str; 2] = [client_credentials::GRANT, exchange::GRANT];
+
 /// A token request, read once. A `DPoP` header that came twice must be refused before this.
 #[derive(Debug, Clone)]
 pub struct TokenRequest<'a> {

@@ -104,6 +104,15 @@ impl Agent {
         }
     }
 
+    /// It was given another way to show that it is itself than an enrolled key: registered becomes active.
+    pub fn activate(self) -> Result<Self, TransitionRefused> {
+        match self.state {
+            AgentState::Registered => Ok(Self { state: AgentState::Active, epoch: self.epoch + 1, ..self }),
+            AgentState::Active => Ok(self),
+            AgentState::Suspended => Err(self.refuse("given a way to authenticate")),
+        }
+    }
+
     /// A human stops it. Everything issued before is refused from now on.
     pub fn suspend(self) -> Result<Self, TransitionRefused> {
         match self.state {
@@ -114,9 +123,11 @@ impl Agent {
         }
     }
 
-    /// A human lets it go on. Sessions from before the suspension stay ended.
-    pub fn resume(self) -> Result<Self, TransitionRefused> {
-        let state = if self.key_thumbprint.is_some() { AgentState::Active } else { AgentState::Registered };
+    /// A human lets it go on. Sessions from before the suspension stay ended. `able`: it has another way to authenticate
+    /// than an enrolled key.
+    pub fn resume(self, able: bool) -> Result<Self, TransitionRefused> {
+        let proved = able || self.key_thumbprint.is_some();
+        let state = if proved { AgentState::Active } else { AgentState::Registered };
         match self.state {
             AgentState::Suspended => Ok(Self { state, epoch: self.epoch + 1, ..self }),
             AgentState::Registered | AgentState::Active => Err(self.refuse("resumed")),

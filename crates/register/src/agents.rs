@@ -87,7 +87,8 @@ impl Registrar {
     pub async fn resume(&self, name_or_id: &str, reason: &str, actor: &str) -> Result<Agent, RegisterError> {
         let reason = fields::said("reason", reason)?;
         let by = By { actor, verb: "resume", reason: Some(&reason) };
-        self.change(name_or_id, &by, |agent: Agent, _| Ok(agent.resume()?), nothing()).await
+        let able = self.has_client_secret(name_or_id).await?;
+        self.change(name_or_id, &by, |agent: Agent, _| Ok(agent.resume(able)?), nothing()).await
     }
 
     /// Sets a new end, counted from now. At most 365 days.

@@ -6,6 +6,7 @@
 
 mod agents;
 mod blueprints;
+mod client_secrets;
 mod code;
 mod error;
 mod fields;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use agents::{Registered, Registration};
 pub use blueprints::BlueprintRequest;
+pub use client_secrets::NewSecret;
 pub use code::EnrolmentCode;
 pub use error::RegisterError;
 pub use grants::GrantRequest;

@@ -37,6 +37,7 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/blueprints/{name}/resume", post(blueprints::resume::handle))
         .route("/v1/blueprints/{name}/instances", post(blueprints::instantiate::handle))
         .route("/v1/blueprints/{name}/manifest", get(blueprints::manifest::show).post(blueprints::manifest::approve))
+        .route("/v1/agents/{name}/secrets", post(agents::secrets::create).delete(agents::secrets::revoke))
         .route("/v1/enrolments", post(enrolments::create::handle))
         .route("/v1/grants", get(grants::list::handle).post(grants::create::handle))
         .route("/v1/grants/{id}", delete(grants::revoke::handle))

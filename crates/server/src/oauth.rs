@@ -2,6 +2,9 @@
 
 pub(crate) mod enrol;
 mod form;
+pub(crate) mod introspect;
 pub(crate) mod jwks;
 pub(crate) mod metadata;
+mod request;
+pub(crate) mod revoke;
 pub(crate) mod token;

@@ -78,7 +78,7 @@ async fn a_suspended_agents_next_call_is_refused_although_its_token_lives() {
     world.change("crm", |agent| agent.suspend().unwrap()).await;
     let refused = world.call_now(&token).unwrap_err();
     assert_eq!((refused.row.code, refused.error), ("C1006", Some("invalid_token")));
-    world.change("crm", |agent| agent.resume().unwrap()).await;
+    world.change("crm", |agent| agent.resume(false).unwrap()).await;
     assert_eq!(world.call_now(&token).unwrap_err().row.code, "C1005", "sessions from before stay ended");
     assert!(world.call_now(&world.token().await).is_ok());
 }
@@ -91,7 +91,7 @@ async fn an_admitted_caller_is_in_force_until_it_is_stopped() {
     world.change("crm", |agent| agent.suspend().unwrap()).await;
     let refused = world.auth.still(&caller, AUDIENCE).unwrap_err();
     assert_eq!((refused.row.code, refused.error), ("C1006", Some("invalid_token")));
-    world.change("crm", |agent| agent.resume().unwrap()).await;
+    world.change("crm", |agent| agent.resume(false).unwrap()).await;
     assert_eq!(world.auth.still(&caller, AUDIENCE).unwrap_err().row.code, "C1005", "it is another epoch");
 
     let caller = world.call_now(&world.token().await).unwrap();

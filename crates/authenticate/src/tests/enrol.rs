@@ -104,6 +104,6 @@ async fn a_suspended_agent_enrols_nothing_and_keeps_its_code() {
     let (world, code, key) = billing().await;
     world.change("billing", |agent| agent.suspend().unwrap()).await;
     assert_eq!(world.enrol(&code, &key).await.unwrap_err().row().code, "C6004");
-    world.change("billing", |agent| agent.resume().unwrap()).await;
+    world.change("billing", |agent| agent.resume(false).unwrap()).await;
     assert!(world.enrol(&code, &key).await.is_ok());
 }

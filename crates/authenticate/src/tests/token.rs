@@ -284,7 +284,7 @@ async fn metadata_is_that_of_the_rfcs() {
     let server = serde_json::to_value(auth.metadata()).unwrap();
     assert_eq!(server["issuer"], ISSUER);
     assert_eq!(server["token_endpoint"], TOKEN_URL);
-    assert_eq!(server["token_endpoint_auth_methods_supported"], serde_json::json!(["private_key_jwt"]));
+    assert_eq!(server["token_endpoint_auth_methods_supported"][0], "private_key_jwt");
     let resource = serde_json::to_value(auth.resource_metadata(AUDIENCE)).unwrap();
     assert_eq!(resource["authorization_servers"], serde_json::json!([ISSUER]));
     assert!(auth.resource_metadata("http://127.0.0.1:8420/mcp/other").is_none());

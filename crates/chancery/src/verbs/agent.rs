@@ -50,6 +50,11 @@ pub enum Verb {
         after_help = "Examples:\n  chancery agent bearer legacy-bot --allow     shown as a finding\n  chancery agent bearer legacy-bot --refuse"
     )]
     Bearer(Bearer),
+    /// Make or revoke a shared secret, for clients that cannot hold a key
+    #[command(
+        after_help = "Examples:\n  chancery agent secret legacy-bot --days 30     shown once, and as a finding\n  chancery agent secret legacy-bot --revoke"
+    )]
+    Secret(SharedSecret),
 }
 
 const REGISTER: &str = "\
@@ -172,6 +177,20 @@ pub struct Bearer {
     refuse: bool,
 }
 
+/// A shared secret.
+#[derive(Debug, Args)]
+pub struct SharedSecret {
+    /// The agent's name
+    name: String,
+    #[command(flatten)]
+    until: Until,
+    /// Revoke all secrets of the agent; its sessions end
+    #[arg(long, conflicts_with_all = ["until", "days"])]
+    revoke: bool,
+}
+
+const SECRET: &[Column] = &[column("SECRET", "/secret"), column("AGENT", "/agent"), column("EXPIRES", "/expires_at")];
+
 const COLUMNS: &[Column] = &[
     column("NAME", "/name"),
     column("STATE", "/state"),
@@ -211,6 +230,7 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
         Verb::Resume(args) => step(context, &args.name, "/resume", &json!({"reason": args.reason})).await,
         Verb::Extend(args) => extend(context, args).await,
         Verb::Manifest(args) => manifest::review(context, &path(&args.name, "/manifest"), args).await,
+        Verb::Secret(args) => secret(context, args).await,
         Verb::Bearer(args) => step(context, &args.name, "/bearer", &json!({"allow": args.allow})).await,
     }
 }
@@ -283,6 +303,15 @@ async fn extend(context: &Context, args: &Extend) -> Done {
     let until = args.until.time(context)?;
     let until = until.ok_or_else(|| Failure::usage("neither --until nor --days is given"))?;
     step(context, &args.name, "/extend", &json!({"expires_at": until})).await
+}
+
+async fn secret(context: &Context, args: &SharedSecret) -> Done {
+    let path = path(&args.name, "/secrets");
+    if args.revoke {
+        return show(context, &context.admin()?.delete(&path).await?);
+    }
+    let body = json!({"expires_at": args.until.time(context)?});
+    context.output.item(SECRET, &context.admin()?.post(&path, &body).await?)
 }
 
 async fn step(context: &Context, name: &str, step: &str, body: &Value) -> Done {

@@ -17,6 +17,7 @@ pub(crate) mod list;
 pub(crate) mod manifest;
 pub(crate) mod register;
 pub(crate) mod resume;
+pub(crate) mod secrets;
 pub(crate) mod suspend;
 
 /// An identity as the API shows it; times in RFC 3339.

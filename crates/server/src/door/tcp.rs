@@ -11,7 +11,7 @@ use chancery_model::problem::{NO_ENDPOINT, NO_METHOD, Problem};
 use super::guard::{Door, Names};
 use super::time::Times;
 use crate::failure::Failure;
-use crate::oauth::{enrol, jwks, metadata, token};
+use crate::oauth::{enrol, introspect, jwks, metadata, revoke, token};
 use crate::rooms::Rooms;
 use crate::{authzen, front, health};
 
@@ -29,6 +29,8 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/.well-known/oauth-protected-resource/mcp/{server}", get(metadata::mcp_resource))
         .route("/.well-known/authzen-configuration", get(metadata::authzen))
         .route("/oauth/token", post(token::handle))
+        .route("/oauth/introspect", post(introspect::handle))
+        .route("/oauth/revoke", post(revoke::handle))
         .route("/oauth/jwks", get(jwks::handle))
         .route("/oauth/enrol", post(enrol::handle))
         .route("/mcp/{server}", any(mcp))

@@ -1,0 +1,137 @@
+//! Introspection (RFC 7662) and revocation (RFC 7009) of access tokens.
+
+use std::sync::Arc;
+
+use chancery_model::{AgentKind, Limit, Who};
+use serde::Serialize;
+
+use crate::access::{Access, Binding, Confirm, Sub};
+use crate::authenticator::Authenticator;
+use crate::caller::in_force;
+use crate::clients::Client;
+use crate::directory::SessionSlot;
+use crate::jose::sha256;
+use crate::lineage::{Act, Lineage};
+use crate::token::{Call, Form, OauthError, TokenRequest};
+
+/// What is said of a token (RFC 7662, section 2.2). Of one that is not in force, or that is none of the asking client's
+/// business, only that it is not active.
+#[derive(Debug, Default, Serialize)]
+pub struct Introspection {
+    active: bool,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    facts: Option<Box<Facts>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Facts {
+    iss: String,
+    sub: String,
+    aud: String,
+    exp: i64,
+    nbf: i64,
+    jti: Arc<str>,
+    client_id: String,
+    sid: String,
+    token_type: &'static str,
+    /// The name of the person in whose name it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<Act>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    may_act: Option<Sub>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirm>,
+    /// The running copy that opened the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    /// What the session is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purpose: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<Arc<[Limit]>>,
+}
+
+impl Introspection {
+    /// Is the token in force, and the asking client's business?
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+}
+
+impl Authenticator {
+    /// Says what a token is. A service account, which enforces, may ask about every token; any other agent about those in
+    /// whose chain it stands.
+    ///
+    /// # Errors
+    /// `invalid_client` and `invalid_request`; a token that cannot be read is not active, which is no error.
+    pub fn introspect(&self, request: &TokenRequest<'_>) -> Result<Introspection, OauthError> {
+        let (client, token) = self.about(request)?;
+        let now = self.clock.now();
+        let known = self.access(token, sha256(token.as_bytes())).ok();
+        let live = known.filter(|access| {
+            now < access.expires && now >= access.not_before && in_force(&access.session, now).is_ok()
+        });
+        Ok(match live.filter(|access| may_see(&client, &access.session)) {
+            Some(access) => Introspection { active: true, facts: Some(Box::new(self.facts(&access))) },
+            None => Introspection::default(),
+        })
+    }
+
+    /// Ends the session that a token names, and with it every session below and every token of theirs. A token that is not
+    /// one, or not in force any more, is revoked already.
+    ///
+    /// # Errors
+    /// `invalid_client`, `invalid_request`, and `temporarily_unavailable` when the end could not be made durable.
+    pub async fn revoke(&self, request: &TokenRequest<'_>) -> Result<(), OauthError> {
+        let (client, token) = self.about(request)?;
+        let Ok(access) = self.access(token, sha256(token.as_bytes())) else { return Ok(()) };
+        if !in_line(&client, &access.session) {
+            return Ok(());
+        }
+        let agent = client.slot.agent();
+        let who = Who { agent: Some(agent.id.to_string()), name: Some(agent.name.clone()), ..Who::default() };
+        self.end(&access.session.session().id, who).await?;
+        Ok(())
+    }
+
+    fn about<'a>(&self, request: &'a TokenRequest<'a>) -> Result<(Client, &'a str), OauthError> {
+        let call = Call { form: Form(request.form), request, proof: None };
+        // It is read, so that it is said when it comes twice. It is only a hint: one kind of token cannot be taken for another.
+        call.form.one("token_type_hint")?;
+        let token = call.form.needed("token")?;
+        Ok((self.client(&call)?, token))
+    }
+
+    fn facts(&self, access: &Access) -> Facts {
+        let (session, lineage) = (access.session.session(), Lineage::of(&access.session));
+        Facts {
+            iss: self.config.issuer.clone(),
+            sub: lineage.subject().to_owned(),
+            aud: access.audience.clone(),
+            exp: access.expires.seconds(),
+            nbf: access.not_before.seconds(),
+            jti: access.id.clone(),
+            client_id: session.agent.to_string(),
+            sid: session.id.to_string(),
+            token_type: if matches!(access.binding, Some(Binding::Key(_))) { "DPoP" } else { "Bearer" },
+            username: lineage.human.as_ref().map(|person| person.name.clone()),
+            act: lineage.act(),
+            may_act: access.may_act.as_ref().map(|agent| Sub { sub: agent.to_string() }),
+            cnf: access.binding.map(Confirm::from),
+            instance: session.instance.clone(),
+            purpose: session.purpose.clone(),
+            authorization_details: lineage.limits.first().cloned(),
+        }
+    }
+}
+
+fn may_see(client: &Client, session: &SessionSlot) -> bool {
+    client.slot.agent().kind == AgentKind::ServiceAccount || in_line(client, session)
+}
+
+fn in_line(client: &Client, session: &SessionSlot) -> bool {
+    let own = &client.slot.agent().id;
+    session.line().any(|link| link.session().agent == *own)
+}

@@ -7,5 +7,6 @@ mod cli;
 mod front;
 mod gateway;
 mod laws;
+mod oauth;
 mod promises;
 mod wycheproof;

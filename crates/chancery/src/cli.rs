@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
-    agent, blueprint, completion, demo, doctor, finding, grant, log, policy, secret, serve, session, tool, why,
+    agent, blueprint, completion, demo, doctor, finding, grant, log, person, policy, secret, serve, session, tool, why,
 };
 use crate::{mcp, verbs};
 
@@ -76,6 +76,9 @@ pub enum Verb {
     /// Give rights and take them back
     #[command(subcommand)]
     Grant(grant::Verb),
+    /// Add people, give them links to sign in with, and stop them
+    #[command(subcommand)]
+    Person(person::Verb),
     /// Look at running sessions and end them
     #[command(subcommand)]
     Session(session::Verb),

@@ -17,6 +17,7 @@ pub mod finding;
 pub mod grant;
 pub mod log;
 pub mod manifest;
+pub mod person;
 pub mod policy;
 pub mod secret;
 pub mod serve;
@@ -68,6 +69,7 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Blueprint(verb) => blueprint::run(context, verb).await,
         Verb::Grant(verb) => grant::run(context, verb).await,
         Verb::Session(verb) => session::run(context, verb).await,
+        Verb::Person(verb) => person::run(context, verb).await,
         Verb::Policy(verb) => policy::run(context, verb).await,
         Verb::Why(args) => why::run(context, args).await,
         Verb::Log(verb) => log::run(context, verb).await,

@@ -86,6 +86,10 @@ id!(
     PersonId, "per_", "a person"
 );
 id!(
+    /// A person's login with a browser.
+    LoginId, "lgn_", "a login"
+);
+id!(
     /// A right given to an identity.
     GrantId, "grt_", "a grant"
 );

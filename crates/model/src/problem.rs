@@ -73,6 +73,33 @@ table! {
     /// A link of a delegation chain that the rules do not allow.
     MAY_NOT_DELEGATE = "C1022", 403, "the agent may not act for the other",
         "an administrator may grant it: `chancery grant create --template delegate`";
+    /// A sign-in link that is wrong, used, replaced or expired.
+    BAD_LINK = "C1030", 403, "the sign-in link is not valid",
+        "ask an administrator for a new one: `chancery person link NAME`";
+    /// A page for people was asked for without a login.
+    NOT_SIGNED_IN = "C1031", 401, "nobody is signed in",
+        "ask an administrator for a sign-in link, and open it in this browser";
+    /// A form that did not come from the page that we served to this login.
+    FOREIGN_FORM = "C1032", 403, "the form was not sent from our own page",
+        "open the page again and send it from there";
+    /// An authorization request that cannot be answered by sending the person back.
+    BAD_AUTHORIZATION_REQUEST = "C1033", 400, "the authorization request is not understood",
+        "tell the author of the program that sent you here";
+    /// The client, or where it wants people to be sent back to, is not known.
+    UNKNOWN_CLIENT = "C1034", 400, "the program that sent you here is not known",
+        "an administrator can register its address for its agent";
+    /// A user code that is wrong, used or expired.
+    BAD_USER_CODE = "C1035", 403, "the code is not valid",
+        "start again on the device, and enter the code that it shows now";
+    /// Presence in a session that is somebody else's.
+    NOT_THEIRS = "C1036", 403, "the session is not one that this person answers for",
+        "the person in whose name it runs, or its agent's sponsor or owner, can confirm";
+    /// Too many wrong codes.
+    TOO_MANY_ATTEMPTS = "C1037", 429, "too many wrong codes",
+        "wait ten minutes, or sign in anew";
+    /// The person has not answered yet, or the answer was no.
+    NOT_ALLOWED_YET = "C1038", 400, "the person has not allowed it",
+        "go on asking, not more often than `interval` says, until there is an answer";
 
     /// Nothing permitted it, or a policy forbade it.
     DENIED = "C2001", 403, "the policies do not allow it",
@@ -234,6 +261,15 @@ table! {
     /// No such secret.
     NO_SUCH_SECRET = "C6011", 404, "no such secret",
         "see `chancery secret list`";
+    /// No such person.
+    NO_PERSON = "C6030", 404, "no such person",
+        "see `chancery person list`";
+    /// The name is another person's.
+    PERSON_EXISTS = "C6031", 409, "the name is another person's",
+        "choose another: names are never reused";
+    /// The person is in that state already, or may not do that in it.
+    BAD_PERSON_STATE = "C6032", 409, "the person's state does not allow it",
+        "look at it first: `chancery person list`";
 
     /// No such blueprint.
     NO_BLUEPRINT = "C6020", 404, "no such blueprint",

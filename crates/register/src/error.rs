@@ -58,6 +58,15 @@ pub enum RegisterError {
     /// The grant is over already.
     #[error("the grant `{0}` was revoked already")]
     RevokedAlready(String),
+    /// There is none.
+    #[error("there is no person `{0}`")]
+    NoPerson(String),
+    /// The name belongs to another person: names are never reused.
+    #[error("the name `{0}` is taken: names are never reused")]
+    PersonTaken(String),
+    /// Their state does not allow it.
+    #[error("`{0}` is {1}")]
+    PersonState(String, &'static str),
     /// Others changed the same thing at the same time, again and again.
     #[error("`{0}` is being changed by others: look at it and try again")]
     Busy(String),
@@ -81,6 +90,9 @@ impl RegisterError {
             Self::Manifest(_) => problem::BAD_MANIFEST,
             Self::Unseen { .. } => problem::MANIFEST_UNSEEN,
             Self::Transition(_) | Self::RevokedAlready(_) | Self::Busy(_) => problem::BAD_TRANSITION,
+            Self::NoPerson(_) => problem::NO_PERSON,
+            Self::PersonTaken(_) => problem::PERSON_EXISTS,
+            Self::PersonState(..) => problem::BAD_PERSON_STATE,
             Self::Store(_) => problem::STORE_FAILED,
         }
     }

@@ -25,6 +25,17 @@ pub(crate) fn no_name(text: &str) -> String {
     format!("`{}` is not 1 to 63 of a-z, 0-9 and `-`, not beginning with `-`", shown(text))
 }
 
+/// A person's name: a directory name or e-mail address in lower case, so that nobody is there twice.
+pub(crate) fn person(field: &'static str, text: &str) -> Result<String, RegisterError> {
+    let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let first = text.bytes().next().is_some_and(letters);
+    if first && text.len() <= 200 && text.bytes().all(|c| letters(c) || b".-_+@".contains(&c)) {
+        return Ok(text.to_owned());
+    }
+    let why = "1 to 200 of a-z, 0-9 and `.-_+@`, beginning with a letter or digit";
+    Err(RegisterError::Field { field, why: format!("`{}` is not {why}", shown(text)) })
+}
+
 /// A text that must say something.
 pub(crate) fn said(field: &'static str, text: &str) -> Result<String, RegisterError> {
     let refused = |why: &str| Err(RegisterError::Field { field, why: why.to_owned() });
@@ -74,6 +85,14 @@ mod tests {
         assert!(name("crm-assistant").is_ok() && name("a").is_ok() && name(&"a".repeat(63)).is_ok());
         for bad in ["", "-a", "A", "a b", "a_b", "ä", "a\n", "agt_x", "а", &"a".repeat(64)] {
             assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn people_have_one_spelling() {
+        assert!(person("name", "mara.k+test@example.com").is_ok() && person("name", "mara").is_ok());
+        for bad in ["", "Mara@example.com", "@x", "m a", "mära", "a\"b", "a\n", "<b>", &"a".repeat(201)] {
+            assert!(person("name", bad).is_err(), "{bad:?}");
         }
     }
 

@@ -14,6 +14,7 @@ mod findings;
 mod grants;
 mod instances;
 mod manifests;
+mod people;
 mod registrar;
 
 #[cfg(test)]
@@ -29,4 +30,5 @@ pub use error::RegisterError;
 pub use grants::GrantRequest;
 pub use instances::{Instance, Instances, MOST_INSTANCES, Made, Names};
 pub use manifests::{Approval, Manifests};
+pub use people::SignInCode;
 pub use registrar::{Config, Registrar};

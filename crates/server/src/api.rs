@@ -14,6 +14,7 @@ pub(crate) mod enrolments;
 pub(crate) mod findings;
 pub(crate) mod grants;
 pub(crate) mod log;
+pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod secrets;
 pub(crate) mod servers;
@@ -41,6 +42,10 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/enrolments", post(enrolments::create::handle))
         .route("/v1/grants", get(grants::list::handle).post(grants::create::handle))
         .route("/v1/grants/{id}", delete(grants::revoke::handle))
+        .route("/v1/people", get(people::list::handle).post(people::add::handle))
+        .route("/v1/people/{name}/suspend", post(people::suspend::handle))
+        .route("/v1/people/{name}/resume", post(people::resume::handle))
+        .route("/v1/people/{name}/setup-link", post(people::link::handle))
         .route("/v1/sessions", get(sessions::list::handle))
         .route("/v1/sessions/{id}/end", post(sessions::end::handle))
         .route("/v1/tools", get(tools::list::handle))

@@ -14,6 +14,7 @@ mod headers;
 mod health;
 mod input;
 mod oauth;
+mod pages;
 mod policies;
 mod rooms;
 mod settings;

@@ -1,7 +1,7 @@
 //! The OAuth endpoints, and what clients read before they come.
 
 pub(crate) mod enrol;
-mod form;
+pub(crate) mod form;
 pub(crate) mod introspect;
 pub(crate) mod jwks;
 pub(crate) mod metadata;

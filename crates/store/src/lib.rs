@@ -20,6 +20,7 @@ pub mod grants;
 mod job;
 pub mod keys;
 pub mod log;
+pub mod logins;
 pub mod manifests;
 mod open;
 mod pending;

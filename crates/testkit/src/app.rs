@@ -242,6 +242,11 @@ impl TestApp {
         Agent::enrol(self, name, &code).await
     }
 
+    /// The path of a new one-time link with which a person signs in.
+    pub async fn sign_in_link(&self, person: &str) -> String {
+        crate::browser::link(self, person).await
+    }
+
     /// Gives an agent a template of [`POLICIES`] for a whole server (`use-server`); returns the grant's id.
     pub async fn grant(&self, agent: &str, server: &str) -> String {
         self.link("use-server", agent, &format!("Server::\"{server}\"")).await

@@ -5,6 +5,7 @@
 
 mod agent;
 mod app;
+mod browser;
 mod clock;
 mod http;
 mod random;
@@ -12,6 +13,7 @@ mod upstream;
 
 pub use agent::{Agent, McpSession};
 pub use app::{Builder, TestApp};
+pub use browser::{Browser, encoded, hidden};
 pub use clock::MockClock;
 pub use http::{Answer, Http, LONGEST_WAIT};
 pub use random::SeededRandom;

@@ -82,10 +82,13 @@ impl Door {
         if late.is_some_and(|late| late.happened()) {
             response = too_slow(self.times.body);
         }
-        let policy = response.extensions().get::<ContentPolicy>().map_or(NO_CONTENT, |policy| policy.0);
+        let page = response.extensions().get::<ContentPolicy>().map(|policy| policy.0);
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(page.unwrap_or(NO_CONTENT)));
         for (name, value) in SECURITY_HEADERS {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        for (name, value) in PAGE_HEADERS.into_iter().filter(|_| page.is_some()) {
             headers.insert(name, HeaderValue::from_static(value));
         }
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -111,4 +114,12 @@ const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// For answers that are pages. With `no-referrer` a browser would say `Origin: null` when it sends our own forms.
+const PAGE_HEADERS: [(HeaderName, &str); 4] = [
+    (header::REFERRER_POLICY, "same-origin"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];

@@ -12,6 +12,7 @@ use super::guard::{Door, Names};
 use super::time::Times;
 use crate::failure::Failure;
 use crate::oauth::{enrol, introspect, jwks, metadata, revoke, token};
+use crate::pages::{self, sign_in};
 use crate::rooms::Rooms;
 use crate::{authzen, front, health};
 
@@ -33,6 +34,10 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/oauth/revoke", post(revoke::handle))
         .route("/oauth/jwks", get(jwks::handle))
         .route("/oauth/enrol", post(enrol::handle))
+        .route("/page.css", get(pages::style))
+        .route("/sign-in", get(sign_in::home))
+        .route("/sign-in/{code}", get(sign_in::show).post(sign_in::redeem))
+        .route("/sign-out", post(sign_in::leave))
         .route("/mcp/{server}", any(mcp))
         .route("/access/v1/evaluation", post(authzen::evaluation::handle))
         .route("/access/v1/evaluations", post(authzen::evaluations::handle))

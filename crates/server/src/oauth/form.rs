@@ -1,7 +1,10 @@
 //! `application/x-www-form-urlencoded`, read strictly.
 
+/// Its content type.
+pub(crate) const KIND: &[u8] = b"application/x-www-form-urlencoded";
+
 /// The pairs in their order; nothing if an escape is broken or what comes out is not UTF-8.
-pub(super) fn pairs(body: &[u8]) -> Option<Vec<(String, String)>> {
+pub(crate) fn pairs(body: &[u8]) -> Option<Vec<(String, String)>> {
     let text = std::str::from_utf8(body).ok()?;
     text.split('&').filter(|pair| !pair.is_empty()).map(pair).collect()
 }

@@ -11,7 +11,6 @@ use crate::headers::single;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// One form, with the headers that go with it.
 pub(crate) struct Asked<'h> {
@@ -24,7 +23,7 @@ impl<'h> Asked<'h> {
     /// Reads it strictly; the answer, if it cannot be read.
     pub(crate) fn read(headers: &'h HeaderMap, body: &[u8]) -> Result<Self, Box<Response>> {
         let is_form =
-            headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM.as_bytes()));
+            headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(form::KIND));
         let pairs = is_form.then(|| form::pairs(body)).flatten();
         match (pairs, single(headers, &DPOP), single(headers, &header::AUTHORIZATION)) {
             (Some(pairs), Ok(dpop), Ok(authorization)) => Ok(Self { pairs, dpop, authorization }),

@@ -1,0 +1,167 @@
+//! People with browsers: the link they sign in with, the login that follows, and what each form must show.
+//!
+//! A browser holds 256 random bits in a cookie. Here is their SHA-256, on the disk: a login outlives a restart, and what
+//! is stored cannot be turned into a login. A form carries a value that follows from the cookie and that nobody learns
+//! without it or the page.
+
+use std::sync::Arc;
+
+use chancery_model::problem::{self, Row};
+use chancery_model::{Change, Draft, Hash, Kind, Login, LoginId, Person, Secret, Span, Timestamp, Who, canonical};
+use chancery_store::{StoreError, logins, persons};
+
+use crate::authenticator::Authenticator;
+use crate::jose::{encode, sha256};
+
+/// A use is made durable if the last durable one is so long ago.
+const TOUCH: Span = Span::minutes(1);
+/// What is hashed with the cookie for the forms of a login.
+const FORM: &[u8] = b"chancery form ";
+
+/// Why somebody is not signed in, or may not do what they asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    /// No such link, or used, replaced, expired, or its person is suspended.
+    #[error("it is wrong, was used, was replaced by a newer one, or expired")]
+    Link,
+    /// There is no such session, or it is over, or not one that they answer for.
+    #[error("{0}")]
+    Session(String),
+    /// The login is older than what is asked for needs.
+    #[error("the login is older than five minutes")]
+    Stale,
+    /// The store failed.
+    #[error("{0}")]
+    Store(StoreError),
+}
+
+impl PeopleError {
+    /// Its row of the error table.
+    pub fn row(&self) -> Row {
+        match self {
+            Self::Link => problem::BAD_LINK,
+            Self::Session(_) => problem::NOT_THEIRS,
+            Self::Stale => problem::NOT_SIGNED_IN,
+            Self::Store(_) => problem::STORE_FAILED,
+        }
+    }
+}
+
+impl From<StoreError> for PeopleError {
+    fn from(e: StoreError) -> Self {
+        e.refusal::<Self>().unwrap_or_else(Self::Store)
+    }
+}
+
+/// A person who is signed in at this moment.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// Who.
+    pub person: Arc<Person>,
+    /// The login's name in entries.
+    pub login: LoginId,
+    /// When they proved to be present.
+    pub since: Timestamp,
+    /// What every form of this login carries.
+    pub form_key: String,
+}
+
+impl SignedIn {
+    /// Did they sign in within this time?
+    pub fn is_fresh(&self, now: Timestamp, within: Span) -> bool {
+        now < self.since + within
+    }
+
+    /// Does a form carry what our page gave it?
+    pub fn sent(&self, form_key: &str) -> bool {
+        // Hashes are compared, so that the time it takes tells nothing.
+        sha256(form_key.as_bytes()) == sha256(self.form_key.as_bytes())
+    }
+}
+
+impl Authenticator {
+    /// For whom a sign-in link is. Looking does not use it up.
+    pub async fn link_is_for(&self, code: &str) -> Result<Arc<Person>, PeopleError> {
+        let hash = logins::code_hash(code);
+        let found = logins::link(&self.store, &hash, self.clock.now()).await?;
+        let slot = found.and_then(|id| self.directory.person(&id)).ok_or(PeopleError::Link)?;
+        let person = slot.person();
+        if person.is_active() { Ok(person) } else { Err(PeopleError::Link) }
+    }
+
+    /// Uses a link: what the browser has to hold from now on. The login it held before, if any, is over.
+    pub async fn sign_in(&self, code: &str, before: Option<&str>) -> Result<Secret, PeopleError> {
+        let (now, hash) = (self.clock.now(), logins::code_hash(code));
+        let person = self.link_is_for(code).await?;
+        let cookie = encode(&self.random.bytes::<32>());
+        let login = Login {
+            id: LoginId::new(now, &*self.random),
+            hash: sha256(cookie.as_bytes()),
+            person: person.id.clone(),
+            epoch: person.epoch,
+            created_at: now,
+            used_at: now,
+            ended_at: None,
+        };
+        let draft = draft(now, &person, &login.id, "sign_in");
+        let before: Option<Hash> = before.map(|cookie| sha256(cookie.as_bytes()));
+        let write = self.store.write(draft, move |tx| {
+            Box::pin(async move {
+                if logins::redeem_link(tx, &hash, now).await?.as_ref() != Some(&login.person) {
+                    return Err(StoreError::refuse(PeopleError::Link));
+                }
+                // As they are at this moment: they may have been suspended since the page was shown.
+                let person = persons::get(&mut *tx, &login.person).await?;
+                if !person.is_some_and(|person| login.admits(&person, now)) {
+                    return Err(StoreError::refuse(PeopleError::Link));
+                }
+                if let Some(before) = before {
+                    logins::end(tx, &before, now).await?;
+                }
+                logins::insert(tx, &login).await
+            })
+        });
+        write.await?;
+        Ok(Secret::new(cookie))
+    }
+
+    /// Who holds this cookie, if that is good for anything at this moment. It is a use of the login.
+    pub async fn signed_in(&self, cookie: &str) -> Result<Option<SignedIn>, PeopleError> {
+        let now = self.clock.now();
+        let found = logins::get(&self.store, &sha256(cookie.as_bytes())).await?;
+        let Some(login) = found else { return Ok(None) };
+        let Some(person) = self.directory.person(&login.person).map(|slot| slot.person()) else { return Ok(None) };
+        if !login.admits(&person, now) {
+            return Ok(None);
+        }
+        if now >= login.used_at + TOUCH {
+            let (draft, id) = (draft(now, &person, &login.id, "touch"), login.id.clone());
+            let write = self.store.write(draft, move |tx| Box::pin(async move { logins::touch(tx, &id, now).await }));
+            write.await?;
+        }
+        let form_key = encode(&sha256(&[FORM, cookie.as_bytes()].concat()));
+        Ok(Some(SignedIn { person, login: login.id, since: login.created_at, form_key }))
+    }
+
+    /// Ends the login of this cookie.
+    pub async fn sign_out(&self, cookie: &str) -> Result<(), PeopleError> {
+        let Some(signed_in) = self.signed_in(cookie).await? else { return Ok(()) };
+        let (now, hash) = (self.clock.now(), sha256(cookie.as_bytes()));
+        let draft = draft(now, &signed_in.person, &signed_in.login, "sign_out");
+        let write = self.store.write(draft, move |tx| Box::pin(async move { logins::end(tx, &hash, now).await }));
+        write.await?;
+        Ok(())
+    }
+}
+
+fn draft(now: Timestamp, person: &Person, login: &LoginId, verb: &str) -> Draft {
+    let after = canonical(&serde_json::json!({ "person": person.id, "epoch": person.epoch })).ok();
+    let change = Change {
+        noun: "login".into(),
+        id: login.to_string(),
+        verb: verb.into(),
+        after: after.map(|json| String::from_utf8_lossy(&json).into_owned()),
+    };
+    let who = Who { human: Some(person.name.clone()), ..Who::default() };
+    Draft { kind: Kind::Change, at: now, who, change: Some(change), ..Draft::default() }
+}

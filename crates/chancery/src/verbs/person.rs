@@ -1,0 +1,96 @@
+//! `chancery person`: in whose names agents act.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::agent::items;
+use crate::context::Context;
+use crate::failure::Done;
+use crate::http::encoded;
+use crate::output::{Column, column, wide};
+
+/// What can be done with people.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Add a person who may sign in, and in whose name agents may act
+    #[command(after_help = "Examples:\n  chancery person add mara@example.com --display 'Mara K.'")]
+    Add(Add),
+    /// List people
+    List,
+    /// Stop everything at once: their logins, and what agents do in their name
+    #[command(after_help = "Examples:\n  chancery person suspend mara@example.com --reason 'left the company'")]
+    Suspend(Because),
+    /// Let a person sign in again; what ended stays ended
+    Resume(Because),
+    /// Make a one-time link with which they sign in; it voids the ones before
+    #[command(after_help = LINK)]
+    Link(Name),
+}
+
+const LINK: &str = "\
+Examples:
+  chancery person link mara@example.com
+The link is good once and for 15 minutes. Whoever opens it first is that person here: hand it over privately.";
+
+/// A new person.
+#[derive(Debug, Args)]
+pub struct Add {
+    /// Their name in the directory, or their e-mail address, in lower case; never reused
+    name: String,
+    /// How they are shown to others
+    #[arg(long, value_name = "TEXT")]
+    display: Option<String>,
+}
+
+/// One person.
+#[derive(Debug, Args)]
+pub struct Name {
+    /// The person's name
+    name: String,
+}
+
+/// One person, and why.
+#[derive(Debug, Args)]
+pub struct Because {
+    /// The person's name
+    name: String,
+    /// Why; stands in the log
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+const COLUMNS: &[Column] = &[
+    column("NAME", "/name"),
+    column("DISPLAY", "/display"),
+    column("STATE", "/state"),
+    column("ADDED", "/created_at"),
+    wide("EPOCH", "/epoch"),
+    wide("ID", "/id"),
+];
+
+const LINKS: &[Column] = &[column("LINK", "/link"), column("PERSON", "/person"), column("EXPIRES", "/expires_at")];
+
+/// Does it.
+pub async fn run(context: &Context, verb: &Verb) -> Done {
+    let admin = context.admin()?;
+    match verb {
+        Verb::Add(args) => {
+            let body = json!({"name": args.name, "display": args.display});
+            context.output.item(COLUMNS, &admin.post("/v1/people", &body).await?)?;
+            context.output.note(&format!("next: `chancery person link {}` makes a link to sign in with", args.name));
+            Ok(())
+        }
+        Verb::List => context.output.list(COLUMNS, items(&admin.get("/v1/people").await?)),
+        Verb::Suspend(args) => step(context, args, "suspend").await,
+        Verb::Resume(args) => step(context, args, "resume").await,
+        Verb::Link(args) => {
+            let path = format!("/v1/people/{}/setup-link", encoded(&args.name));
+            context.output.item(LINKS, &admin.post(&path, &json!({})).await?)
+        }
+    }
+}
+
+async fn step(context: &Context, args: &Because, step: &str) -> Done {
+    let path = format!("/v1/people/{}/{step}", encoded(&args.name));
+    context.output.item(COLUMNS, &context.admin()?.post(&path, &json!({"reason": args.reason})).await?)
+}

@@ -1,0 +1,34 @@
+//! People in whose names agents act.
+
+use chancery_model::{Person, PersonState};
+use serde::Serialize;
+
+pub(crate) mod add;
+pub(crate) mod link;
+pub(crate) mod list;
+pub(crate) mod resume;
+pub(crate) mod suspend;
+
+/// A person as the API shows them; times in RFC 3339.
+#[derive(Debug, Serialize)]
+pub(crate) struct View {
+    name: String,
+    id: String,
+    display: Option<String>,
+    state: PersonState,
+    epoch: u64,
+    created_at: String,
+}
+
+impl From<&Person> for View {
+    fn from(person: &Person) -> Self {
+        Self {
+            name: person.name.clone(),
+            id: person.id.to_string(),
+            display: person.display.clone(),
+            state: person.state,
+            epoch: person.epoch,
+            created_at: person.created_at.rfc3339(),
+        }
+    }
+}

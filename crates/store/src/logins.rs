@@ -1,0 +1,100 @@
+//! How people sign in: one-time links, and logins. Only hashes of both are kept.
+
+use chancery_model::{Hash, Login, LoginId, PersonId, Timestamp};
+use sqlx::sqlite::SqliteRow;
+
+use crate::row::{Columns, int};
+use crate::{Reader, StoreError, Tx};
+
+/// A link that was handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// SHA-256 of its code.
+    pub hash: Hash,
+    /// For whom.
+    pub person: PersonId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From then on it is worth nothing.
+    pub expires_at: Timestamp,
+    /// When it was used, or replaced by a newer one.
+    pub used_at: Option<Timestamp>,
+}
+
+/// What is kept of a link's code: its SHA-256.
+pub fn code_hash(code: &str) -> Hash {
+    chancery_tlog::sha256(code.as_bytes())
+}
+
+/// Adds a link. Those of the same person that were not used are used up by this.
+pub async fn insert_link(tx: &mut Tx, link: &Link) -> Result<(), StoreError> {
+    let void = sqlx::query("UPDATE sign_in_links SET used_at = $2 WHERE person = $1 AND used_at IS NULL")
+        .bind(link.person.as_str())
+        .bind(link.created_at.0);
+    tx.run(void).await?;
+    let sql = sqlx::query("INSERT INTO sign_in_links (hash, person, created_at, expires_at) VALUES ($1, $2, $3, $4)")
+        .bind(link.hash.to_vec())
+        .bind(link.person.as_str())
+        .bind(link.created_at.0)
+        .bind(link.expires_at.0);
+    tx.run(sql).await.map(drop)
+}
+
+/// Whose link this is, if it can be used now. It is not used up by looking.
+pub async fn link(from: impl Into<Reader<'_>>, hash: &Hash, now: Timestamp) -> Result<Option<PersonId>, StoreError> {
+    let sql = "SELECT person FROM sign_in_links WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
+    from.into().one(sqlx::query(sql).bind(hash.to_vec()).bind(now.0), |row| row.id("person")).await
+}
+
+/// Uses a link: returns whose it is if it could be used, and nobody can use it again.
+pub async fn redeem_link(tx: &mut Tx, hash: &Hash, now: Timestamp) -> Result<Option<PersonId>, StoreError> {
+    let sql = sqlx::query(
+        "UPDATE sign_in_links SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 \
+         RETURNING person",
+    );
+    Reader::from(tx).one(sql.bind(hash.to_vec()).bind(now.0), |row| row.id("person")).await
+}
+
+/// Adds a login.
+pub async fn insert(tx: &mut Tx, login: &Login) -> Result<(), StoreError> {
+    let sql = sqlx::query(
+        "INSERT INTO logins (id, hash, person, epoch, created_at, used_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(login.id.as_str())
+    .bind(login.hash.to_vec())
+    .bind(login.person.as_str())
+    .bind(int(login.epoch)?)
+    .bind(login.created_at.0)
+    .bind(login.used_at.0)
+    .bind(login.ended_at.map(|at| at.0));
+    tx.run(sql).await.map(drop)
+}
+
+/// Notes a use. One that was ended in between stays ended.
+pub async fn touch(tx: &mut Tx, id: &LoginId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = sqlx::query("UPDATE logins SET used_at = max(used_at, $2) WHERE id = $1 AND ended_at IS NULL");
+    tx.run(sql.bind(id.as_str()).bind(now.0)).await.map(drop)
+}
+
+/// Ends the login with this hash, if it is not over.
+pub async fn end(tx: &mut Tx, hash: &Hash, now: Timestamp) -> Result<(), StoreError> {
+    let sql = sqlx::query("UPDATE logins SET ended_at = $2 WHERE hash = $1 AND ended_at IS NULL");
+    tx.run(sql.bind(hash.to_vec()).bind(now.0)).await.map(drop)
+}
+
+/// The one with this hash, over or not.
+pub async fn get(from: impl Into<Reader<'_>>, hash: &Hash) -> Result<Option<Login>, StoreError> {
+    from.into().one(sqlx::query("SELECT * FROM logins WHERE hash = $1").bind(hash.to_vec()), read).await
+}
+
+fn read(row: &SqliteRow) -> Result<Login, StoreError> {
+    Ok(Login {
+        id: row.id("id")?,
+        hash: row.hash("hash")?,
+        person: row.id("person")?,
+        epoch: row.count("epoch")?,
+        created_at: row.time("created_at")?,
+        used_at: row.time("used_at")?,
+        ended_at: row.time_or_none("ended_at")?,
+    })
+}

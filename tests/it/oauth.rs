@@ -1,0 +1,3 @@
+//! People and the flows that need one: signing in, consent, codes, devices, presence.
+
+mod people;

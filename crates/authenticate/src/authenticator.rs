@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::delegation::{Delegations, Rules, nobody};
 use crate::directory::Directory;
 use crate::dpop::Dpop;
+use crate::fault::Faults;
 use crate::keys::{KeysError, TokenKeys};
 use crate::recent::Recent;
 use crate::replay::Replay;
@@ -34,6 +35,7 @@ pub struct Authenticator {
     pub(crate) keys: ArcSwap<TokenKeys>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) delegations: Rules,
+    pub(crate) faults: Faults,
     pub(crate) dpop: Dpop,
     /// Verified tokens.
     pub(crate) verified: Recent<Access>,
@@ -88,6 +90,7 @@ impl Authenticator {
             vault,
             directory,
             delegations: nobody(),
+            faults: Faults::default(),
         }))
     }
 

@@ -8,6 +8,7 @@ use crate::access::{Access, Binding};
 use crate::authenticator::Authenticator;
 use crate::directory::SessionSlot;
 use crate::dpop::Asked;
+use crate::fault::Fault;
 use crate::jose::sha256;
 use crate::lineage::Lineage;
 use crate::metadata::resource_metadata_url;
@@ -86,7 +87,7 @@ impl Authenticator {
     fn unchanged(&self, caller: &Caller) -> Result<(), Reason> {
         let gone = || Reason::session("it is over");
         let session = self.directory.session(&caller.session.id).ok_or_else(gone)?;
-        in_force(&session, self.clock.now())?;
+        self.in_force(&session, self.clock.now())?;
         if caller.bearer { bearer_allowed(&session.agent().agent()) } else { Ok(()) }
     }
 
@@ -95,7 +96,7 @@ impl Authenticator {
         let digest = sha256(token.as_bytes());
         let access = self.access(token, digest)?;
         still_good(&access, facts.audience, now)?;
-        in_force(&access.session, now)?;
+        self.in_force(&access.session, now)?;
         match (scheme, &access.binding) {
             (Scheme::Dpop, Some(Binding::Key(jkt))) => self.possession(facts, &digest, jkt)?,
             (Scheme::Bearer, Some(Binding::Certificate(known))) => certified(facts.certificate, known)?,
@@ -106,7 +107,7 @@ impl Authenticator {
             (Scheme::Dpop, _) => return Err(Reason::token("it is bound to no key: use the `Bearer` scheme")),
         }
         access.session.touch(now);
-        Ok(caller(&access, scheme == Scheme::Bearer && access.binding.is_none()))
+        Ok(self.admitted(&access, scheme == Scheme::Bearer && access.binding.is_none()))
     }
 
     pub(crate) fn access(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Access>, Reason> {
@@ -130,6 +131,35 @@ impl Authenticator {
             return Err(Reason::new(problem::BAD_PROOF, "invalid_dpop_proof", why));
         }
         Ok(self.dpop.take(&proof)?)
+    }
+
+    /// Does a session admit anything at this moment? Only if everything it hangs on does.
+    pub(crate) fn in_force(&self, slot: &SessionSlot, now: Timestamp) -> Result<(), Reason> {
+        let links = if self.faults.has(Fault::Ancestors) { 1 } else { usize::MAX };
+        in_force(slot, links, now)
+    }
+
+    fn admitted(&self, access: &Access, bearer: bool) -> Caller {
+        let lineage = Lineage::of(&access.session);
+        let chain = lineage.names();
+        let Lineage { human, mut agents, mut limits, root, presence_at } = lineage;
+        if self.faults.has(Fault::Limits) {
+            limits.truncate(1);
+        }
+        // There is always the one that acts.
+        let agent = agents.pop().unwrap_or_else(|| access.session.agent().agent());
+        Caller {
+            agent,
+            session: access.session.session(),
+            token_id: access.id.clone(),
+            bearer,
+            human: human.map(|person| person.name.clone()),
+            ancestors: agents,
+            chain,
+            limits,
+            root,
+            presence_at,
+        }
     }
 
     fn refuse(&self, reason: Reason, audience: &str, scheme: Scheme) -> Refused {
@@ -163,34 +193,13 @@ fn still_good(access: &Access, audience: &str, now: Timestamp) -> Result<(), Rea
     Ok(())
 }
 
-fn caller(access: &Access, bearer: bool) -> Caller {
-    let lineage = Lineage::of(&access.session);
-    let chain = lineage.names();
-    let Lineage { human, mut agents, limits, root, presence_at } = lineage;
-    // There is always the one that acts.
-    let agent = agents.pop().unwrap_or_else(|| access.session.agent().agent());
-    Caller {
-        agent,
-        session: access.session.session(),
-        token_id: access.id.clone(),
-        bearer,
-        human: human.map(|person| person.name.clone()),
-        ancestors: agents,
-        chain,
-        limits,
-        root,
-        presence_at,
-    }
-}
-
-/// Does a session admit anything at this moment? Only if everything it hangs on does.
-pub(crate) fn in_force(slot: &SessionSlot, now: Timestamp) -> Result<(), Reason> {
+fn in_force(slot: &SessionSlot, links: usize, now: Timestamp) -> Result<(), Reason> {
     if let Some(person) = slot.person().map(|person| person.person())
         && !(person.is_active() && person.epoch == slot.session().human_epoch)
     {
         return Err(Reason::session(format!("`{}`, in whose name it is, is not active any more", person.name)));
     }
-    slot.line().enumerate().try_for_each(|(above, link)| {
+    slot.line().take(links).enumerate().try_for_each(|(above, link)| {
         let (agent, session) = (link.agent().agent(), link.session());
         if !agent.may_authenticate(now) {
             return Err(stopped(&agent, now));

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::access::{Access, Binding, Confirm, Sub};
 use crate::authenticator::Authenticator;
-use crate::caller::in_force;
 use crate::clients::Client;
 use crate::directory::SessionSlot;
 use crate::jose::sha256;
@@ -71,7 +70,7 @@ impl Authenticator {
         let now = self.clock.now();
         let known = self.access(token, sha256(token.as_bytes())).ok();
         let live = known.filter(|access| {
-            now < access.expires && now >= access.not_before && in_force(&access.session, now).is_ok()
+            now < access.expires && now >= access.not_before && self.in_force(&access.session, now).is_ok()
         });
         Ok(match live.filter(|access| may_see(&client, &access.session)) {
             Some(access) => Introspection { active: true, facts: Some(Box::new(self.facts(&access))) },

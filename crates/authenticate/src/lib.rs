@@ -13,6 +13,7 @@ mod delegation;
 mod directory;
 pub mod dpop;
 mod enrol;
+mod fault;
 mod htu;
 mod introspect;
 pub mod jose;

@@ -8,7 +8,6 @@ use chancery_model::{
 use chancery_store::{Durable, StoreError};
 
 use crate::authenticator::Authenticator;
-use crate::caller::in_force;
 use crate::directory::{AgentSlot, SessionSlot};
 use crate::lineage::Lineage;
 
@@ -86,7 +85,7 @@ impl Authenticator {
         let mut open = Vec::new();
         for slot in self.directory.sessions() {
             let session = Session { used_at: slot.used(), ..(*slot.session()).clone() };
-            if in_force(&slot, now).is_ok() {
+            if self.in_force(&slot, now).is_ok() {
                 open.push(session);
             }
         }
@@ -179,7 +178,7 @@ impl Authenticator {
             return Err(unknown());
         }
         session.admits(now, slot.used(), agent.epoch)?;
-        in_force(&slot, now).map_err(|reason| SessionError::Stopped(reason.why))?;
+        self.in_force(&slot, now).map_err(|reason| SessionError::Stopped(reason.why))?;
         let used = Session { used_at: now, ..(*session).clone() };
         let lineage = Lineage::of(&slot);
         let human = lineage.human.as_ref().map(|person| person.name.clone());

@@ -20,6 +20,7 @@ mod caller;
 mod dpop;
 mod enrol;
 mod exchange;
+mod promises;
 mod sessions;
 mod token;
 

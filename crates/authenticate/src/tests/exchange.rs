@@ -13,10 +13,10 @@ use crate::token::TokenBody;
 use crate::{Caller, Config, DelegationLimits, Delegations, Handing, OauthError, RequestFacts, TokenRequest};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
+pub(in crate::tests) const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// Everybody may delegate to everybody, but nobody to `outcast`.
-struct Lenient;
+pub(in crate::tests) struct Lenient;
 
 impl Delegations for Lenient {
     fn may_delegate(&self, link: &Handing<'_>) -> Result<(), String> {
@@ -25,13 +25,13 @@ impl Delegations for Lenient {
 }
 
 /// An enrolled agent.
-struct Party {
-    name: String,
-    key: AgentKey,
+pub(in crate::tests) struct Party {
+    pub(in crate::tests) name: String,
+    pub(in crate::tests) key: AgentKey,
 }
 
 impl World {
-    async fn party(&self, name: &str) -> Party {
+    pub(in crate::tests) async fn party(&self, name: &str) -> Party {
         let key = AgentKey::generate().unwrap();
         self.register(name).await;
         let code = self.code(name, Span::minutes(15)).await;
@@ -45,14 +45,14 @@ impl World {
         world
     }
 
-    async fn write<F>(&self, change: F)
+    pub(in crate::tests) async fn write<F>(&self, change: F)
     where
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<(), StoreError>> + Send + 'static,
     {
         self.store.write(self.draft(), change).await.unwrap();
     }
 
-    async fn person(&self, name: &str) -> Arc<Person> {
+    pub(in crate::tests) async fn person(&self, name: &str) -> Arc<Person> {
         let person = Person {
             id: PersonId::new(self.clock.now(), &*self.random as &dyn Random),
             name: name.into(),
@@ -67,7 +67,7 @@ impl World {
     }
 
     /// A session that a person opened for an agent, as the authorization endpoint will.
-    async fn acting_for(&self, party: &Party, person: &Arc<Person>) -> String {
+    pub(in crate::tests) async fn acting_for(&self, party: &Party, person: &Arc<Person>) -> String {
         let slot = self.auth.directory.agent(&party.name).unwrap();
         let opening = crate::sessions::Opening { human: Some(person.clone()), ..crate::sessions::Opening::of(&slot) };
         let session = self.auth.open_session(opening).await.unwrap();
@@ -84,7 +84,7 @@ impl World {
         pairs
     }
 
-    fn now(&self) -> Timestamp {
+    pub(in crate::tests) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
@@ -93,12 +93,17 @@ impl World {
         self.ask(&form, Some(&proof)).await.map(|answer| answer.body)
     }
 
-    async fn own_token(&self, party: &Party) -> String {
+    pub(in crate::tests) async fn own_token(&self, party: &Party) -> String {
         let form = self.pairs(party, &[("grant_type", "client_credentials")]);
         self.sent(party, form).await.unwrap().access_token.expose().to_owned()
     }
 
-    async fn exchanged(&self, party: &Party, subject: &str, more: &[(&str, &str)]) -> Result<TokenBody, OauthError> {
+    pub(in crate::tests) async fn exchanged(
+        &self,
+        party: &Party,
+        subject: &str,
+        more: &[(&str, &str)],
+    ) -> Result<TokenBody, OauthError> {
         let base = [("grant_type", EXCHANGE), ("subject_token", subject), ("subject_token_type", ACCESS)];
         let given = |name: &str| more.iter().any(|(key, _)| *key == name);
         let base: Vec<_> = base.into_iter().filter(|(key, _)| !given(key)).collect();
@@ -118,7 +123,7 @@ impl World {
         Ok(taken.access_token.expose().to_owned())
     }
 
-    fn used(&self, party: &Party, token: &str) -> Result<Caller, String> {
+    pub(in crate::tests) fn used(&self, party: &Party, token: &str) -> Result<Caller, String> {
         let nonce = self.auth.dpop_nonce();
         let asked = ProofFor { method: "POST", url: AUDIENCE, token: Some(token), nonce: nonce.as_deref() };
         let proof = party.key.proof(asked, self.now(), &*self.random).unwrap();
@@ -135,7 +140,7 @@ impl World {
     }
 }
 
-fn claims_of(token: &str) -> Value {
+pub(in crate::tests) fn claims_of(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&decode(payload).unwrap()).unwrap()
 }
@@ -390,4 +395,48 @@ async fn a_token_is_told_about_and_given_back() {
     assert_eq!(said(&c, &own), json!({"active": false}));
     assert_eq!(said(&c, &below), json!({"active": false}), "and everything below it");
     assert!(world.used(&b, &below).is_err());
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_nothing_or_not_ours_is_not_exchanged() {
+    let world = World::lenient(config()).await;
+    let (a, b) = (world.party("a").await, world.party("b").await);
+    world.change("a", |agent| chancery_model::Agent { bearer: chancery_model::BearerUse::Allowed, ..agent }).await;
+    let form = world.pairs(&a, &[("grant_type", "client_credentials")]);
+    let bearer = world.ask(&form, None).await.unwrap().body;
+    assert_eq!(bearer.token_type, "Bearer");
+    // Binding it by an exchange would make a stolen token a good one.
+    let bound = world.exchanged(&a, bearer.access_token.expose(), &[]).await.unwrap_err();
+    assert!(bound.description.contains("not bound to the key"), "{}", bound.description);
+    // And without a proof nothing comes out of an exchange at all.
+    let own = world.own_token(&a).await;
+    let form = world.pairs(&a, &[("grant_type", EXCHANGE), ("subject_token", &own), ("subject_token_type", ACCESS)]);
+    assert!(world.ask(&form, None).await.is_err());
+    // The same server name at another issuer, with other keys.
+    let other = World::lenient(config()).await;
+    let foreign = other.party("a").await;
+    let token = other.own_token(&foreign).await;
+    assert!(world.exchanged(&a, &token, &[]).await.unwrap_err().description.contains("current key of ours"));
+    // Another kind of signed thing: the agent's own client assertion, and its proof.
+    let assertion = a.key.assertion("a", ISSUER, world.now(), &*world.random).unwrap();
+    for other in [assertion, world.proof_by(&b.key, "POST", TOKEN_URL, None)] {
+        assert_eq!(world.exchanged(&a, &other, &[]).await.unwrap_err().error, "invalid_grant");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_that_races_with_the_end_of_its_root_gives_nothing_that_lasts() {
+    let world = Arc::new(World::lenient(config()).await);
+    let (a, b) = (world.party("a").await, world.party("b").await);
+    for _ in 0..20 {
+        let own = world.own_token(&a).await;
+        let handed = world.exchanged(&a, &own, &[("may_act", "b")]).await.unwrap();
+        let sid = claims_of(&own)["sid"].as_str().unwrap().parse::<SessionId>().unwrap();
+        let (taken, ended) =
+            tokio::join!(world.exchanged(&b, handed.access_token.expose(), &[]), world.auth.end_session(&sid, "bob"));
+        ended.unwrap();
+        if let Ok(taken) = taken {
+            assert!(world.used(&b, taken.access_token.expose()).is_err());
+        }
+    }
 }

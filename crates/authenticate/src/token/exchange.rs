@@ -19,10 +19,10 @@ use super::form::request;
 use super::{Call, OauthError, TokenBody, Wanted};
 use crate::access::{Access, Binding};
 use crate::authenticator::Authenticator;
-use crate::caller::in_force;
 use crate::clients::Client;
 use crate::delegation::{Handing, Principal};
 use crate::directory::SessionSlot;
+use crate::fault::Fault;
 use crate::jose::sha256;
 use crate::lineage::Lineage;
 use crate::sessions::Opening;
@@ -67,7 +67,9 @@ impl Authenticator {
             binding,
             next,
         };
-        exchange.narrows()?;
+        if !self.faults.has(Fault::Limits) {
+            exchange.narrows()?;
+        }
         exchange.reaches(&self.config.issuer)?;
         let session = match exchange.is_own() {
             true => self.own(&exchange).await?,
@@ -105,7 +107,7 @@ impl Authenticator {
         if now >= access.expires || now < access.not_before {
             return Err(refused("the subject or actor token expired, or is not valid yet"));
         }
-        in_force(&access.session, now).map_err(|reason| refused(reason.why))?;
+        self.in_force(&access.session, now).map_err(|reason| refused(reason.why))?;
         Ok(access)
     }
 
@@ -119,7 +121,8 @@ impl Authenticator {
             if actor.session.session().agent != own {
                 return Err(refused("the actor token is not one of the client that sends it"));
             }
-            if !alone && lineage.root.id != Lineage::of(&subject.session).root.id {
+            let of_this_flow = alone || lineage.root.id == Lineage::of(&subject.session).root.id;
+            if !of_this_flow && !self.faults.has(Fault::Flow) {
                 return Err(refused(
                     "the actor token acts for somebody else already: subject and actor are of two flows",
                 ));
@@ -138,6 +141,7 @@ impl Authenticator {
         }
         match &subject.may_act {
             Some(named) if *named == own => Ok(()),
+            _ if self.faults.has(Fault::MayAct) => Ok(()),
             Some(_) => Err(refused("the subject token's `may_act` names another agent")),
             None => Err(refused("the subject token has no `may_act`: its agent has to hand it over first")),
         }

@@ -22,8 +22,7 @@ pub(crate) struct Asked<'h> {
 impl<'h> Asked<'h> {
     /// Reads it strictly; the answer, if it cannot be read.
     pub(crate) fn read(headers: &'h HeaderMap, body: &[u8]) -> Result<Self, Box<Response>> {
-        let is_form =
-            headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(form::KIND));
+        let is_form = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(form::KIND));
         let pairs = is_form.then(|| form::pairs(body)).flatten();
         match (pairs, single(headers, &DPOP), single(headers, &header::AUTHORIZATION)) {
             (Some(pairs), Ok(dpop), Ok(authorization)) => Ok(Self { pairs, dpop, authorization }),

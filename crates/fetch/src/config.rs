@@ -9,7 +9,8 @@ use crate::target::{self, Host, Target};
 /// Settings of the fetcher, with safe defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `host:port` as it stands in URLs: plain `http` is allowed there, and addresses that are not public.
+    /// `host:port` as it stands in URLs: plain `http` is allowed there, and addresses that are not public. For names and
+    /// addresses of this machine the port may be `*`, which is for development.
     pub allow: Vec<String>,
     /// A PEM file of certificate authorities that are trusted besides the system's.
     pub authorities: Option<PathBuf>,
@@ -71,13 +72,22 @@ impl Config {
     /// Whether the operator listed this host and port.
     pub fn allows(&self, target: &Target) -> bool {
         let (host, port) = (target.place(), target.port());
-        self.allow
-            .iter()
-            .any(|entry| matches!(target::read_authority(entry), Ok((h, Some(p))) if h == *host && p == port))
+        self.allow.iter().any(|entry| match entry.strip_suffix(ANY_PORT) {
+            Some(name) => matches!(target::read_authority(name), Ok((h, None)) if h == *host),
+            None => matches!(target::read_authority(entry), Ok((h, Some(p))) if h == *host && p == port),
+        })
     }
 }
 
+/// In the place of a port.
+const ANY_PORT: &str = ":*";
+
 fn check_entry(entry: &str) -> Result<(), &'static str> {
+    if let Some(name) = entry.strip_suffix(ANY_PORT) {
+        let local = Target::parse(&format!("http://{name}")).is_ok_and(|target| target.is_loopback());
+        let bare = matches!(target::read_authority(name), Ok((_, None)));
+        return if local && bare { Ok(()) } else { Err("has `*` for a port, which is for this machine only") };
+    }
     let (host, port) = target::read_authority(entry)?;
     if port.is_none() {
         return Err("has no port: write `host:port`");
@@ -98,7 +108,15 @@ mod tests {
 
     #[test]
     fn entries_are_host_and_port() {
-        for good in ["127.0.0.1:9000", "[::1]:9000", "issuer.internal:443", "10.0.0.7:8443"] {
+        for good in [
+            "127.0.0.1:9000",
+            "[::1]:9000",
+            "localhost:*",
+            "127.0.0.1:*",
+            "[::1]:*",
+            "issuer.internal:443",
+            "10.0.0.7:8443",
+        ] {
             with(good).check().unwrap();
         }
         for bad in [
@@ -106,6 +124,11 @@ mod tests {
             "http://127.0.0.1:1",
             "*:9000",
             "*.internal:443",
+            "issuer.internal:*",
+            "10.0.0.7:*",
+            "localhost:1:*",
+            "*:*",
+            ":*",
             "169.254.169.254:80",
             "0.0.0.0:80",
             "127.1:1",
@@ -120,6 +143,9 @@ mod tests {
         let listed = |entry: &str, url: &str| with(entry).allows(&Target::parse(url).unwrap());
         assert!(listed("127.0.0.1:9000", "http://127.0.0.1:9000/x"));
         assert!(listed("issuer.internal:443", "https://issuer.internal/x"));
+        assert!(listed("localhost:*", "http://localhost:9001/x"));
+        assert!(!listed("localhost:*", "http://127.0.0.1:9001/x"));
+        assert!(!listed("localhost:*", "http://a.localhost:9001/x"));
         assert!(!listed("127.0.0.1:9000", "http://127.0.0.1:9001/x"));
         assert!(!listed("127.0.0.1:9000", "http://localhost:9000/x"));
         assert!(!listed("internal:443", "https://a.internal/x"));

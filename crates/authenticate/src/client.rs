@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base64::Engine;
 use chancery_model::{Random, Secret, Span, Timestamp};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -85,6 +86,21 @@ impl AgentKey {
         } else {
             Err(KeyRefused("read"))
         }
+    }
+
+    /// Reads a P-256 key in PKCS #8, PEM (RFC 7468, section 10), with or without its line ends.
+    pub fn from_pem(text: &Secret) -> Result<Self, KeyRefused> {
+        const HEAD: &str = "-----BEGIN PRIVATE KEY-----";
+        const TAIL: &str = "-----END PRIVATE KEY-----";
+        let inner = text.expose().trim().strip_prefix(HEAD).and_then(|rest| rest.strip_suffix(TAIL));
+        let inner = Zeroizing::new(inner.ok_or(KeyRefused("read"))?.split_whitespace().collect::<String>());
+        let material = base64::engine::general_purpose::STANDARD.decode(&*inner).map_err(|_| KeyRefused("read"))?;
+        PrivateKey::p256(&Zeroizing::new(material)).map(Self)
+    }
+
+    /// The agent's key that this private key is.
+    pub(crate) fn of(key: PrivateKey) -> Self {
+        Self(key)
     }
 
     /// The public key as a JWK.

@@ -8,11 +8,13 @@ use chancery_store::{Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::access::TYP;
+use crate::client::AgentKey;
 use crate::jose::{Jwk, KeyRefused, Policy, PrivateKey, PublicKey};
 use crate::vault::{Place, Vault, VaultError};
 
 const TOKEN: &str = "token";
 const LOG: &str = "log";
+const CLIENT: &str = "client";
 /// A retired key still verifies this long: longer than any token lives.
 const OVERLAP: Span = Span::hours(1);
 
@@ -61,6 +63,17 @@ impl LogKey {
         keep(store, sealed(vault, &key, LOG, clock.now())?, None).await?;
         Ok(Self(key))
     }
+}
+
+/// The key that proves to authorization servers of upstream servers that we are their client (`private_key_jwt`).
+pub async fn client_key(store: &Store, vault: &Vault, clock: &dyn Clock) -> Result<AgentKey, KeysError> {
+    let stored = chancery_store::keys::of_purpose(store, CLIENT).await?;
+    if let Some(key) = stored.iter().find(|key| key.retired_at.is_none()) {
+        return Ok(AgentKey::of(PrivateKey::p256(&vault.unseal(place(&key.id), &key.sealed)?)?));
+    }
+    let key = PrivateKey::generate_p256()?;
+    keep(store, sealed(vault, &key, CLIENT, clock.now())?, None).await?;
+    Ok(AgentKey::of(key))
 }
 
 impl std::fmt::Debug for LogKey {

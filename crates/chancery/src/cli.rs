@@ -11,7 +11,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
-    agent, blueprint, completion, demo, doctor, finding, grant, log, person, policy, secret, serve, session, tool, why,
+    agent, blueprint, completion, connection, demo, doctor, finding, grant, log, person, policy, secret, serve,
+    session, tool, why,
 };
 use crate::{mcp, verbs};
 
@@ -96,6 +97,9 @@ pub enum Verb {
     /// Store the credentials that are added on the way to upstream servers
     #[command(subcommand)]
     Secret(secret::Verb),
+    /// Connect upstream servers whose credentials are obtained by OAuth
+    #[command(subcommand)]
+    Connection(connection::Verb),
     /// What is wrong with identities and tools
     #[command(subcommand)]
     Finding(finding::Verb),

@@ -11,6 +11,7 @@ use crate::failure::{Done, Exit, Failure};
 pub mod agent;
 pub mod blueprint;
 pub mod completion;
+pub mod connection;
 pub mod demo;
 pub mod doctor;
 pub mod finding;
@@ -75,6 +76,7 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Log(verb) => log::run(context, verb).await,
         Verb::Tool(verb) => tool::run(context, verb).await,
         Verb::Secret(verb) => secret::run(context, verb).await,
+        Verb::Connection(verb) => connection::run(context, verb).await,
         Verb::Finding(verb) => finding::run(context, verb).await,
         Verb::Mcp(verb) => crate::mcp::run(context, verb).await,
         Verb::Doctor(args) => doctor::run(context, args).await,

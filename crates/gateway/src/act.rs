@@ -85,7 +85,7 @@ where
 
     // Inject: the upstream's credential, which the agent never sees. Whatever was waited for up to here, a caller who
     // was stopped meanwhile is not in force any more, and nothing is waited for between this and the sending.
-    let credential = gateway.credentials.of(upstream).await;
+    let credential = gateway.credential(upstream).await;
     let ready = credential.and_then(|credential| {
         read::still(gateway, &head, &caller)?;
         Ok((gateway.shared_child(upstream, &caller, &place, &credential)?, credential))
@@ -101,8 +101,20 @@ where
     let last_event = head.headers.get(LAST_EVENT).filter(|_| form == Form::Listen).cloned();
     let params = intent.params();
     let limit = gateway.config.limits.answer;
-    let parcel =
-        Parcel { upstream, message, wire, place: &place, credential: &credential, params, last_event, limit, shared };
+    let still = || read::still(gateway, &head, &caller);
+    let renewal = gateway.renewal(upstream, &still);
+    let parcel = Parcel {
+        place: &place,
+        credential: &credential,
+        upstream,
+        message,
+        wire,
+        params,
+        last_event,
+        limit,
+        shared,
+        renewal,
+    };
     let answered: Result<_, Failure> = forward(permit, receipt, parcel).await;
 
     // After: the outcome is recorded, and the answer goes back without what is not for the agent.

@@ -23,10 +23,11 @@ pub(crate) async fn after(
     answered: Result<Answered, Failure>,
 ) -> Response<Body> {
     relay.session = place.session().cloned();
-    let Answered { answer, opened } = match answered {
+    let Answered { answer, opened, renewed } = match answered {
         Ok(answered) => answered,
         Err(failure) => return failed(flight, &relay, failure).await,
     };
+    relay.scrubber = renewed.map_or(relay.scrubber, |credential| credential.scrubber.clone());
     let fresh = opened.map(|link| relay.gateway.sessions.open(&relay.caller, upstream, link));
     relay.session = fresh.clone().or(relay.session);
     let limits = relay.gateway.config.limits;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::connection::OAuth;
+
 /// Everything the gateway is configured with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -24,6 +26,8 @@ pub struct ServerConfig {
     pub transport: Transport,
     /// The credential that is put into what is sent to it.
     pub inject: Option<Inject>,
+    /// The same, obtained and renewed by OAuth. Not together with `inject`.
+    pub oauth: Option<OAuth>,
     /// Names of arguments that stand in entries in clear.
     pub record_fields: Vec<String>,
     /// What becomes of its tools at first contact.

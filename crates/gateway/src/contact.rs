@@ -109,7 +109,7 @@ impl Gateway {
 
     /// Lists a server, in a task of its own: what was begun is done even if whoever waits for it goes away. With
     /// `needed` only if that is needed once its turn comes, and not soon after a contact that failed.
-    async fn contact(self: &Arc<Self>, upstream: &Upstream, needed: bool) -> Result<usize, Refusal> {
+    pub(crate) async fn contact(self: &Arc<Self>, upstream: &Upstream, needed: bool) -> Result<usize, Refusal> {
         let (gateway, name) = (self.clone(), upstream.name.clone());
         let contacted = tokio::spawn(async move {
             let upstream = gateway.upstream(&name)?;
@@ -128,8 +128,8 @@ impl Gateway {
     }
 
     async fn list(self: &Arc<Self>, upstream: &Upstream) -> Result<usize, Refusal> {
-        let credential = self.credentials.of(upstream).await?;
-        let receipt = self.recorder.before(own(upstream, Kind::Intent, self.clock.now())).await;
+        let credential = self.credential(upstream).await?;
+        let receipt = self.recorder.before(own(&upstream.name, Kind::Intent, self.clock.now())).await;
         let receipt = receipt.map_err(|e| not_recorded(&e))?;
         let position = receipt.position();
         let own_listing = Own { gateway: self, upstream, credential: &credential, receipt };
@@ -138,7 +138,7 @@ impl Gateway {
             Ok(tools) => (ActResult::Succeeded, format!("{} tools", tools.len())),
             Err(failure) => (failure.result, credential.scrubber.text(&failure.why)),
         };
-        let outcome = own(upstream, Kind::Outcome, self.clock.now());
+        let outcome = own(&upstream.name, Kind::Outcome, self.clock.now());
         let outcome = Draft { decision: None, result: Some(ended), detail: Some(detail.clone()), ..outcome };
         self.recorder.after(position, outcome).await;
         let listed = listed.map_err(|failure| self.failed(upstream, Failure { why: detail, ..failure }))?;
@@ -148,6 +148,11 @@ impl Gateway {
         Ok(listed.len())
     }
 
+    /// A server that could not be listed is asked again at once: something about it was mended.
+    pub(crate) fn forget_failure(&self, server: &str) {
+        lock(&self.contacts.failed).remove(server);
+    }
+
     fn failed(&self, upstream: &Upstream, failure: Failure) -> Refusal {
         let failed = Failed { at: self.clock.monotonic(), row: failure.row, why: failure.why.clone() };
         lock(&self.contacts.failed).insert(upstream.name.clone(), failed);
@@ -155,10 +160,9 @@ impl Gateway {
     }
 }
 
-fn own(upstream: &Upstream, kind: Kind, at: Timestamp) -> Draft {
+pub(crate) fn own(server: &str, kind: Kind, at: Timestamp) -> Draft {
     let who = Who { name: Some("gateway".to_owned()), ..Who::default() };
-    let what =
-        What { server: Some(upstream.name.to_string()), action: Some("tools/list".to_owned()), ..What::default() };
+    let what = What { server: Some(server.to_owned()), action: Some("tools/list".to_owned()), ..What::default() };
     Draft { kind, at, who, what, decision: Some(Outcome::Allow), ..Draft::default() }
 }
 
@@ -166,7 +170,7 @@ fn own(upstream: &Upstream, kind: Kind, at: Timestamp) -> Draft {
 struct Own<'c> {
     gateway: &'c Arc<Gateway>,
     upstream: &'c Upstream,
-    credential: &'c Credential,
+    credential: &'c Arc<Credential>,
     receipt: Receipt,
 }
 
@@ -252,8 +256,19 @@ impl Own<'_> {
     ) -> Result<Answered, Failure> {
         let limit = self.gateway.config.limits.answer;
         let (upstream, credential) = (self.upstream, self.credential);
-        let parcel =
-            Parcel { upstream, message, wire, place, credential, params: &[], last_event: None, limit, shared };
+        let renewal = self.gateway.renewal(upstream, &|| Ok(()));
+        let parcel = Parcel {
+            params: &[],
+            last_event: None,
+            limit,
+            shared,
+            renewal,
+            upstream,
+            message,
+            wire,
+            place,
+            credential,
+        };
         forward_own(&self.receipt, parcel).await
     }
 
@@ -276,9 +291,10 @@ impl Own<'_> {
         place: &Place,
         child: Option<Arc<Child>>,
     ) -> Result<(Value, Option<crate::sessions::Link>), Failure> {
-        let Answered { answer, opened } = self.send(message, wire, place, child).await?;
+        let Answered { answer, opened, renewed } = self.send(message, wire, place, child).await?;
+        let credential = renewed.as_ref().unwrap_or(self.credential);
         let mut source = match answer {
-            Answer::Whole(_, bytes) => return Ok((parsed(&self.clean(bytes).await)?, opened)),
+            Answer::Whole(_, bytes) => return Ok((parsed(&self.clean(credential, bytes).await)?, opened)),
             Answer::Events(body) => Source::Events(body, Events::new(self.gateway.config.limits.answer)),
             Answer::Reply(reply) => Source::Reply(reply),
             Answer::Accepted(status) => return Err(unanswered(status)),
@@ -287,7 +303,7 @@ impl Own<'_> {
         loop {
             match source.piece(Some(self.gateway.config.timeouts.idle)).await? {
                 Piece::Message(line, _) => {
-                    let line = self.clean(line).await;
+                    let line = self.clean(credential, line).await;
                     if Envelope::read(&line)?.is_answer() {
                         return Ok((parsed(&line)?, opened));
                     }
@@ -299,8 +315,8 @@ impl Own<'_> {
     }
 
     /// Takes the credential out, as for agents: what is pinned is what they are shown.
-    async fn clean(&self, bytes: Bytes) -> Bytes {
-        let (bytes, found) = self.credential.scrubber.bytes(bytes);
+    async fn clean(&self, credential: &Credential, bytes: Bytes) -> Bytes {
+        let (bytes, found) = credential.scrubber.bytes(bytes);
         if found {
             self.gateway.reflects(&self.upstream.name).await;
         }
@@ -339,7 +355,7 @@ fn initialize() -> Value {
     json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params })
 }
 
-fn list(page: usize, cursor: Option<&Value>, wire: Wire) -> Value {
+pub(crate) fn list(page: usize, cursor: Option<&Value>, wire: Wire) -> Value {
     let mut params = json!({});
     if let Some(cursor) = cursor {
         params["cursor"] = cursor.clone();

@@ -11,9 +11,11 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
 use crate::body;
+use crate::connection::{Challenge, Connections};
 use crate::inject::Credential;
 use crate::intend::Given;
 use crate::message::{Form, Message};
+use crate::refusal::Refusal;
 use crate::sessions::{Link, McpSession, Place, SESSION};
 use crate::upstream::http::Http;
 use crate::upstream::stdio::{Child, Program, Reply};
@@ -23,6 +25,7 @@ use crate::wire::{self, ParamHeader, Wire};
 /// The header, and the member of `params._meta`, that carry the id of the intent.
 const INTENT: HeaderName = HeaderName::from_static("chancery-intent");
 const INTENT_META: &str = "chancery/intent";
+const DPOP: HeaderName = HeaderName::from_static("dpop");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Everything that goes to an upstream.
@@ -31,7 +34,7 @@ pub(crate) struct Parcel<'p> {
     pub(crate) message: Message,
     pub(crate) wire: Wire,
     pub(crate) place: &'p Place,
-    pub(crate) credential: &'p Credential,
+    pub(crate) credential: &'p Arc<Credential>,
     /// Arguments of the tool that are repeated in headers.
     pub(crate) params: &'p [ParamHeader],
     /// Where a stream is to be taken up again.
@@ -40,6 +43,15 @@ pub(crate) struct Parcel<'p> {
     pub(crate) limit: usize,
     /// The child that requests without a session share.
     pub(crate) shared: Option<Arc<Child>>,
+    /// How another credential is got, where that can be done at once.
+    pub(crate) renewal: Option<Renewal<'p>>,
+}
+
+/// Gets another credential for a server that did not take the one it was sent.
+pub(crate) struct Renewal<'p> {
+    pub(crate) connections: &'p Arc<Connections>,
+    /// Is the caller still in force? Asked after the wait for another credential.
+    pub(crate) still: &'p (dyn Fn() -> Result<(), Refusal> + Send + Sync),
 }
 
 /// What came back.
@@ -60,11 +72,13 @@ pub(crate) enum Answer {
 pub(crate) struct Answered {
     pub(crate) answer: Answer,
     pub(crate) opened: Option<Link>,
+    /// The credential that was taken in the end, if it is another than the first.
+    pub(crate) renewed: Option<Arc<Credential>>,
 }
 
 impl From<Answer> for Answered {
     fn from(answer: Answer) -> Self {
-        Self { answer, opened: None }
+        Self { answer, opened: None, renewed: None }
     }
 }
 
@@ -102,15 +116,78 @@ async fn over_http(intent: DecisionId, http: &Http, parcel: &Parcel<'_>) -> Resu
         Form::End => (Method::DELETE, Vec::new()),
         _ => (Method::POST, parcel.message.to_bytes().map_err(|e| Failure::not_sent(e.why))?),
     };
-    let headers = headers(intent, parcel, &method)?;
-    let response = http.send(method, headers, bytes.into()).await?;
+    let bytes = Bytes::from(bytes);
+    let mut attempt = Attempt { credential: parcel.credential.clone(), proved: false, renewed: false };
+    let response = loop {
+        let headers = headers(intent, parcel, &method, http, &attempt.credential)?;
+        let response = http.send(method.clone(), headers, bytes.clone()).await?;
+        if let Some(prover) = &attempt.credential.prover {
+            prover.note(response.headers());
+        }
+        let Some(renewal) = parcel.renewal.as_ref().filter(|_| refuses(response.status())) else { break response };
+        if !attempt.goes_on(renewal, &parcel.upstream.name, &response).await? {
+            break response;
+        }
+        // It was waited for, and whoever was stopped meanwhile is not in force any more.
+        (renewal.still)().map_err(|refusal| Failure::stopped(&refusal))?;
+    };
     let opened = opened(parcel, &response);
-    let answer = answer_of(response, parcel, http).await?;
-    Ok(Answered { answer, opened })
+    let answer = answer_of(response, parcel, http).await;
+    let renewed = attempt.renewed.then_some(attempt.credential);
+    // What the upstream says of itself may hold what it was given in the end.
+    let clean = |failure: Failure| match &renewed {
+        Some(renewed) => Failure { why: renewed.scrubber.text(&failure.why), ..failure },
+        None => failure,
+    };
+    let answer = answer.map_err(clean)?;
+    Ok(Answered { answer, opened, renewed })
+}
+
+/// Did it refuse the credential?
+fn refuses(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// A request that may be sent again: one that was answered with 401 or 403 was not acted upon (RFC 9110, section 15.5).
+struct Attempt {
+    credential: Arc<Credential>,
+    /// It was sent again with the upstream's nonce.
+    proved: bool,
+    /// It was sent again with another credential.
+    renewed: bool,
+}
+
+impl Attempt {
+    /// Whether to send it again: once for a nonce, once for another credential.
+    async fn goes_on(
+        &mut self,
+        renewal: &Renewal<'_>,
+        server: &str,
+        response: &Response<Incoming>,
+    ) -> Result<bool, Failure> {
+        let challenge = Challenge::of(response.headers());
+        if challenge.says("use_dpop_nonce") && self.credential.prover.is_some() {
+            return Ok(!std::mem::replace(&mut self.proved, true));
+        }
+        if self.renewed {
+            return Ok(false);
+        }
+        let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+        let other = renewal.connections.challenged(server, None, &self.credential, unauthorized, challenge).await;
+        let Some(other) = other.map_err(|error| Failure::unconnected(&error))? else { return Ok(false) };
+        (self.credential, self.renewed) = (other, true);
+        Ok(true)
+    }
 }
 
 /// The headers are made here; none of the agent's is passed on.
-fn headers(intent: DecisionId, parcel: &Parcel<'_>, method: &Method) -> Result<HeaderMap, Failure> {
+fn headers(
+    intent: DecisionId,
+    parcel: &Parcel<'_>,
+    method: &Method,
+    http: &Http,
+    credential: &Credential,
+) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::with_capacity(12);
     let text = |value: String| HeaderValue::from_str(&value).map_err(|e| Failure::not_sent(e.to_string()));
     headers.insert(INTENT, text(intent.to_string())?);
@@ -135,8 +212,12 @@ fn headers(intent: DecisionId, parcel: &Parcel<'_>, method: &Method) -> Result<H
     if let Some(event) = &parcel.last_event {
         headers.insert(LAST_EVENT, event.clone());
     }
-    if let Some((name, value)) = &parcel.credential.header {
+    if let Some((name, value)) = &credential.header {
         headers.insert(name, value.clone());
+    }
+    if let Some(prover) = &credential.prover {
+        let proof = prover.proof(method.as_str(), &http.url()).map_err(Failure::not_sent)?;
+        headers.insert(DPOP, proof);
     }
     Ok(headers)
 }
@@ -208,7 +289,7 @@ async fn over_stdio(intent: DecisionId, program: &Program, parcel: Parcel<'_>) -
             Answer::Accepted(StatusCode::ACCEPTED)
         }
     };
-    Ok(Answered { answer, opened })
+    Ok(Answered { answer, opened, renewed: None })
 }
 
 /// Ids in a cancellation are ours at the child; one for a request that is over says nothing and is left out.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chancery_authenticate::{Authenticator, Caller};
+use chancery_authenticate::{Authenticator, Caller, Vault};
 use chancery_authorize::Engine;
 use chancery_model::{Changed, Clock, Random, Span, Timestamp, problem};
 use chancery_record::Recorder;
@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::act::act;
 use crate::body::{Body, BoxError};
 use crate::config::{Config, Transport};
+use crate::connection::{Connections, Exchange, Keeping, Means, Prober, Target};
 use crate::contact::Contacts;
+use crate::forward::Renewal;
 use crate::inject::{Credential, Credentials, Secrets, header_name};
 use crate::known::Known;
 use crate::lock;
@@ -43,6 +45,10 @@ pub struct Parts {
     pub recorder: Recorder,
     /// Where upstream credentials are opened.
     pub secrets: Arc<dyn Secrets>,
+    /// Seals the tokens of connections.
+    pub vault: Vault,
+    /// How authorization servers of upstreams are reached.
+    pub exchange: Arc<dyn Exchange>,
     /// Called, and waited for, after tools were pinned or quarantined: it puts a policy set that knows them in force,
     /// or says why it cannot.
     pub tools_changed: Arc<ToolsChanged>,
@@ -87,6 +93,7 @@ pub struct Gateway {
     pub(crate) sessions: Sessions,
     pub(crate) slots: Slots,
     pub(crate) credentials: Credentials,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) contacts: Contacts,
     upstreams: HashMap<String, Upstream>,
     /// Child processes that serve requests without a session, by server and agent.
@@ -107,13 +114,18 @@ impl Gateway {
                 header_name(&inject.name).map_err(wrong)?;
             }
             upstreams.insert(name.clone(), Upstream::new(name, server, &config).map_err(wrong)?);
+            if let Some(oauth) = &server.oauth {
+                oauth.check().map_err(wrong)?;
+            }
         }
         let pins = read_pins(&parts.store).await?;
+        let connections = connections(&config, &parts, upstreams.values());
         let (clock, random) = (parts.clock, parts.random);
         Ok(Arc::new(Self {
             sessions: Sessions::new(clock.clone(), random.clone(), config.limits, config.timeouts),
             slots: Slots::new(&config.limits),
             credentials: Credentials::new(parts.secrets),
+            connections: Arc::new(connections),
             contacts: Contacts::default(),
             config,
             store: parts.store,
@@ -169,6 +181,25 @@ impl Gateway {
     /// Forgets opened credentials: to be called after a secret was set or removed.
     pub fn secrets_changed(&self) {
         self.credentials.forget();
+        self.connections.secrets_changed();
+    }
+
+    /// The credential for what is sent to this upstream: a stored one, or that of its connection.
+    pub(crate) async fn credential(&self, upstream: &Upstream) -> Result<Arc<Credential>, Refusal> {
+        match &upstream.config.oauth {
+            // One connection for all who may use the server. A person's own has the same key with that person in it.
+            Some(_) => self.connections.credential(&upstream.name, None).await,
+            None => self.credentials.of(upstream).await,
+        }
+    }
+
+    /// How another credential is got for this upstream, if it has a connection.
+    pub(crate) fn renewal<'p>(
+        &'p self,
+        upstream: &Upstream,
+        still: &'p (dyn Fn() -> Result<(), Refusal> + Send + Sync),
+    ) -> Option<Renewal<'p>> {
+        upstream.config.oauth.as_ref().map(|_| Renewal { connections: &self.connections, still })
     }
 
     fn sweep(&self) {
@@ -217,6 +248,24 @@ impl Gateway {
         shared.insert(key, (child.clone(), now));
         Ok(Some(child))
     }
+}
+
+/// The connections of all servers that have one.
+fn connections<'u>(config: &Config, parts: &Parts, upstreams: impl Iterator<Item = &'u Upstream>) -> Connections {
+    let (clock, random) = (parts.clock.clone(), parts.random.clone());
+    let means = Means { exchange: parts.exchange.clone(), clock, random };
+    let (store, vault) = (parts.store.clone(), parts.vault.clone());
+    let keeping = Keeping { store, vault, secrets: parts.secrets.clone() };
+    let targets = upstreams.filter_map(|upstream| target(upstream, parts)).collect();
+    Connections::new(means, keeping, config.public_url.clone(), targets)
+}
+
+fn target(upstream: &Upstream, parts: &Parts) -> Option<Target> {
+    let (oauth, Reach::Http(http)) = (upstream.config.oauth.clone()?, &upstream.reach) else { return None };
+    let Transport::Http(url) = &upstream.config.transport else { return None };
+    let (recorder, clock) = (parts.recorder.clone(), parts.clock.clone());
+    let prober = Prober { server: upstream.name.clone(), http: http.clone(), recorder, clock };
+    Some(Target { name: upstream.name.clone(), url: url.clone(), oauth, prober })
 }
 
 async fn read_pins(store: &Store) -> Result<Arc<Pins>, StoreError> {

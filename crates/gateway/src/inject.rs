@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderName, HeaderValue};
 
 use crate::config::{Inject, Transport};
+use crate::connection::Prover;
 use crate::lock;
 use crate::refusal::{Refusal, rpc};
 use crate::scrub::{SHORTEST, Scrubber};
@@ -23,6 +24,8 @@ pub trait Secrets: Send + Sync + 'static {
 pub(crate) struct Credential {
     pub(crate) header: Option<(HeaderName, HeaderValue)>,
     pub(crate) variable: Option<(String, Secret)>,
+    /// Makes the proof that goes with a token that is bound to a key.
+    pub(crate) prover: Option<Prover>,
     /// Takes this credential out of answers, and those it replaced: whoever was given one may still say it.
     pub(crate) scrubber: Arc<Scrubber>,
     /// Another number for another value: a child that was started with another one has another credential.
@@ -33,6 +36,8 @@ pub(crate) struct Credential {
 
 /// Replaced secrets of one server that are still looked for.
 const REPLACED: usize = 3;
+/// Tokens of one connection that are looked for, replaced ones included.
+const TOKENS: usize = 12;
 
 /// Opened credentials by server.
 pub(crate) struct Credentials {
@@ -106,7 +111,24 @@ impl Credentials {
 
 impl Credential {
     fn none() -> Self {
-        Self { header: None, variable: None, scrubber: Arc::default(), generation: 0, secrets: Vec::new() }
+        let scrubber = Arc::default();
+        Self { header: None, variable: None, prover: None, scrubber, generation: 0, secrets: Vec::new() }
+    }
+
+    /// The credential of a connection. What it replaces is still looked for in answers.
+    pub(crate) fn of_token(
+        header: (HeaderName, HeaderValue),
+        prover: Option<Prover>,
+        mut secrets: Vec<Secret>,
+        before: Option<&Self>,
+    ) -> Self {
+        for old in before.iter().flat_map(|before| &before.secrets) {
+            if secrets.len() < TOKENS && !secrets.contains(old) {
+                secrets.push(old.clone());
+            }
+        }
+        let scrubber = Arc::new(Scrubber::new(secrets.iter().map(Secret::expose)));
+        Self { header: Some(header), prover, scrubber, secrets, ..Self::none() }
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -185,8 +207,13 @@ mod tests {
     fn upstream() -> Upstream {
         let inject = Inject { name: "x-key".into(), value: "{secret}".into(), secret: "key".into() };
         let transport = Transport::Http("http://127.0.0.1:1/mcp".into());
-        let server =
-            ServerConfig { transport, inject: Some(inject), record_fields: Vec::new(), pin: PinMode::default() };
+        let server = ServerConfig {
+            transport,
+            inject: Some(inject),
+            oauth: None,
+            record_fields: Vec::new(),
+            pin: PinMode::default(),
+        };
         let all = Config {
             public_url: String::new(),
             servers: BTreeMap::new(),

@@ -9,6 +9,8 @@ mod act;
 mod after;
 mod body;
 mod config;
+mod connected;
+mod connection;
 mod contact;
 mod decide;
 mod flight;
@@ -36,6 +38,10 @@ mod wire;
 
 pub use body::{Body, BoxError};
 pub use config::{Command, Config, Inject, Limits, PinMode, ServerConfig, Timeouts, Transport};
+pub use connection::{
+    Ask, AuthMethod, AuthorizationResponse, Begun, ConnectError, ConnectionView, Dpop, Exchange, IdentityProvider,
+    OAuth, OAuthMode, Progress, Reply,
+};
 pub use contact::Contact;
 pub use gateway::{Gateway, OpenError, Parts, ToolsChanged};
 pub use inject::Secrets;

@@ -23,7 +23,17 @@ pub(crate) mod rpc {
 }
 
 /// Refusals of the gateway that a model can act on.
-const IN_BAND: [Row; 4] = [problem::NO_TOOL, problem::UPSTREAM_DOWN, problem::UPSTREAM_BAD, problem::NO_SECRET];
+const IN_BAND: [Row; 9] = [
+    problem::NO_TOOL,
+    problem::UPSTREAM_DOWN,
+    problem::UPSTREAM_BAD,
+    problem::NO_SECRET,
+    problem::NOT_CONNECTED,
+    problem::SCOPE_MISSING,
+    problem::NOT_GRANTED,
+    problem::BAD_METADATA,
+    problem::ISSUER_DOWN,
+];
 
 /// One refusal.
 #[derive(Debug)]

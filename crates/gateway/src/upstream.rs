@@ -84,6 +84,16 @@ impl Failure {
         Self { row, result: ActResult::Failed, why: error.to_string() }
     }
 
+    /// Its credential could not be had or renewed.
+    pub(crate) fn unconnected(error: &crate::connection::ConnectError) -> Self {
+        Self::new(error.row, ActResult::Failed, &error.why)
+    }
+
+    /// Its caller was stopped before it could be sent again.
+    pub(crate) fn stopped(refusal: &Refusal) -> Self {
+        Self::new(refusal.row, ActResult::Failed, &refusal.why)
+    }
+
     /// It does not know the session any more.
     pub(crate) fn session_over() -> Self {
         let why = "the upstream server has ended this session".to_owned();

@@ -208,6 +208,27 @@ table! {
     /// The body of a request did not come in time.
     TOO_SLOW = "C4013", 408, "the request did not come in time",
         "send headers and body at once";
+    /// There is no connection to the upstream, or it was taken back.
+    NOT_CONNECTED = "C4020", 502, "nobody has connected the upstream server",
+        "an administrator connects it: `chancery connection authorize SERVER`";
+    /// The upstream wants more scope than its connection has.
+    SCOPE_MISSING = "C4021", 502, "the connection to the upstream server has too little scope",
+        "an administrator may widen it: `chancery connection authorize SERVER`";
+    /// An authorization server said no.
+    NOT_GRANTED = "C4022", 502, "the authorization server gave no token",
+        "check the server's `oauth` table in the configuration, and the client at its authorization server";
+    /// Metadata that is missing, malformed or about somebody else.
+    BAD_METADATA = "C4023", 502, "what the upstream says about its authorization server is not accepted",
+        "check the upstream's metadata; nothing was sent to its authorization server";
+    /// A response that came by the browser.
+    BAD_AUTHORIZATION = "C4024", 400, "the authorization response is not accepted",
+        "begin again: `chancery connection authorize SERVER`";
+    /// No such connection.
+    NO_CONNECTION = "C4025", 404, "no such connection",
+        "see `chancery connection list`";
+    /// An authorization server that does not answer.
+    ISSUER_DOWN = "C4026", 502, "the upstream's authorization server cannot be reached",
+        "try again in a few seconds";
 
     /// The store cannot write, so nothing is allowed.
     STORE_FAILED = "C5001", 503, "the record cannot be written, so nothing is done",

@@ -9,6 +9,7 @@ use crate::rooms::Rooms;
 
 pub(crate) mod agents;
 pub(crate) mod blueprints;
+pub(crate) mod connections;
 pub(crate) mod decisions;
 pub(crate) mod enrolments;
 pub(crate) mod findings;
@@ -52,6 +53,10 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/tools/approve", post(tools::approve::handle))
         .route("/v1/secrets", get(secrets::list::handle))
         .route("/v1/secrets/{name}", put(secrets::set::handle).delete(secrets::delete::handle))
+        .route("/v1/connections", get(connections::list::handle))
+        .route("/v1/connections/{server}", delete(connections::disconnect::handle))
+        .route("/v1/connections/{server}/authorize", post(connections::authorize::handle))
+        .route("/v1/connections/{server}/authorize/{id}", get(connections::progress::handle))
         .route("/v1/policies", get(policies::status::handle))
         .route("/v1/policies/reload", post(policies::reload::handle))
         .route("/v1/decisions/{id}", get(decisions::get::handle))

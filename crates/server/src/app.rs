@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Config;
 use crate::chains::Chains;
-use crate::credentials::Sealed;
+use crate::credentials::{Outward, Sealed};
 use crate::door::guard::Names;
 use crate::door::listen::{self, Closing};
 use crate::door::{admin, tcp};
@@ -206,6 +206,7 @@ async fn open_rooms(
     let vault = vault.map_err(|e| Problem::new(UNSAFE_CONFIG, e.to_string()))?;
     let fetcher =
         Fetcher::new(settings::fetch(&config)).map_err(|e| Problem::new(BAD_CONFIG, format!("fetch: {e}")))?;
+    let fetcher = Arc::new(fetcher);
     let recorder = open_record(&config, &store, &vault, &clock, &random).await?;
     let engine = open_engine(&store)?;
     let servers = config.servers.keys().cloned().collect();
@@ -233,6 +234,8 @@ async fn open_rooms(
         engine: Arc::clone(&engine),
         recorder: recorder.clone(),
         secrets: Arc::new(Sealed { store: store.clone(), vault: vault.clone() }),
+        vault: vault.clone(),
+        exchange: Arc::new(Outward(Arc::clone(&fetcher))),
         tools_changed: Arc::new(move || {
             let policies = settled.clone();
             Box::pin(async move { policies.settle().await })
@@ -254,7 +257,7 @@ async fn open_rooms(
         started,
         clock,
         store,
-        fetcher: Arc::new(fetcher),
+        fetcher,
         vault,
         authenticator,
         engine,

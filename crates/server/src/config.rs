@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use chancery_gateway::OAuth;
 use chancery_model::Span;
 use serde::Deserialize;
 
@@ -133,6 +134,8 @@ pub struct Upstream {
     pub transport: Transport,
     /// The credential that is added to each request to it.
     pub inject: Option<Inject>,
+    /// The same, obtained and renewed by OAuth.
+    pub oauth: Option<OAuth>,
     /// Names of its arguments that stand in entries in clear.
     pub record_fields: Vec<String>,
 }
@@ -292,12 +295,24 @@ fn check_server(name: &str, server: &Upstream) -> Result<(), ConfigError> {
             return Err(ConfigError::key(format!("{key}.url"), format!("`{url}` is not an http:// URL")));
         }
     }
+    if let Some(oauth) = &server.oauth {
+        check_oauth(&key, server, oauth)?;
+    }
     if let Some(inject) = &server.inject
         && !inject.value.contains("{secret}")
     {
         return Err(ConfigError::key(format!("{key}.inject.value"), "does not say where `{secret}` goes"));
     }
     Ok(())
+}
+
+fn check_oauth(key: &str, server: &Upstream, oauth: &OAuth) -> Result<(), ConfigError> {
+    let bad = |why: String| Err(ConfigError::key(format!("{key}.oauth"), why));
+    match (&server.inject, &server.transport) {
+        (Some(_), _) => bad("excludes `inject`: a server has one credential".to_owned()),
+        (None, Transport::Stdio(_)) => bad("is for servers with a `url`".to_owned()),
+        (None, Transport::Http(_)) => oauth.check().or_else(bad),
+    }
 }
 
 #[cfg(test)]

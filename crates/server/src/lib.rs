@@ -3,6 +3,7 @@
 mod api;
 mod app;
 mod authzen;
+mod callback;
 mod chains;
 mod change;
 mod config;

@@ -51,6 +51,7 @@ fn upstream(config: &Config, server: &Upstream) -> ServerConfig {
             value: inject.value.clone(),
             secret: inject.secret.clone(),
         }),
+        oauth: server.oauth.clone(),
         record_fields: config.record_fields.iter().chain(&server.record_fields).cloned().collect(),
         pin: match config.pin {
             Pin::FirstUse => PinMode::FirstUse,

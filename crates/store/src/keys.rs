@@ -68,9 +68,12 @@ pub async fn of_purpose(from: impl Into<Reader<'_>>, purpose: &str) -> Result<Ve
     from.into().all(sql, read).await
 }
 
-/// Is anything sealed yet, a key or a secret?
+/// Is anything sealed yet: a key, a secret or a connection?
 pub async fn any_sealed(from: impl Into<Reader<'_>>) -> Result<bool, StoreError> {
-    let sql = sqlx::query("SELECT EXISTS (SELECT 1 FROM keys) OR EXISTS (SELECT 1 FROM secrets) AS sealed");
+    let sql = sqlx::query(
+        "SELECT EXISTS (SELECT 1 FROM keys) OR EXISTS (SELECT 1 FROM secrets) \
+         OR EXISTS (SELECT 1 FROM connections) AS sealed",
+    );
     Ok(from.into().one(sql, |row| row.int("sealed")).await?.is_some_and(|sealed| sealed != 0))
 }
 

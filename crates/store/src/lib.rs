@@ -12,6 +12,7 @@ pub mod agents;
 pub mod blueprints;
 pub mod bodies;
 pub mod client_secrets;
+pub mod connections;
 mod disk;
 pub mod enrolments;
 mod error;

@@ -23,7 +23,8 @@ use crate::config::Config;
 /// connection that is being closed is lost, and may not be repeated.
 const POOLED: Duration = Duration::from_secs(3);
 
-/// One HTTP upstream.
+/// One HTTP upstream. Clones share its connections.
+#[derive(Clone)]
 pub(crate) struct Http {
     client: Client<HttpConnector<Guarded>, Full<Bytes>>,
     uri: Uri,
@@ -47,6 +48,12 @@ impl Http {
             .pool_idle_timeout(POOLED)
             .build(connector);
         Ok(Self { client, uri, idle: config.timeouts.idle })
+    }
+
+    /// Its URL without the query, as proofs of a key name it (RFC 9449, section 4.2).
+    pub(crate) fn url(&self) -> String {
+        let (scheme, authority) = (self.uri.scheme_str().unwrap_or("http"), self.uri.authority());
+        format!("{scheme}://{}{}", authority.map_or("", |authority| authority.as_str()), self.uri.path())
     }
 
     /// Sends one request and waits for the head of the answer.

@@ -36,6 +36,7 @@ struct Server {
     cwd: Option<PathBuf>,
     env: BTreeMap<String, String>,
     inject: Option<Inject>,
+    oauth: Option<chancery_gateway::OAuth>,
     record_fields: Vec<String>,
 }
 
@@ -76,6 +77,10 @@ impl Server {
             }),
             _ => return Err(ConfigError::key(format!("servers.{name}"), "needs either `url` or `command`")),
         };
-        Ok(Upstream { transport, inject: self.inject, record_fields: self.record_fields })
+        let mut oauth = self.oauth;
+        if let Some(file) = oauth.as_mut().and_then(|oauth| oauth.assertion_file.as_mut()) {
+            *file = base.join(&file);
+        }
+        Ok(Upstream { transport, inject: self.inject, oauth, record_fields: self.record_fields })
     }
 }

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::oauth::{enrol, introspect, jwks, metadata, revoke, token};
 use crate::pages::{self, sign_in};
 use crate::rooms::Rooms;
-use crate::{authzen, front, health};
+use crate::{authzen, callback, front, health};
 
 /// The longest body that an endpoint reads at once, in bytes.
 const BODY: usize = 1 << 20;
@@ -38,6 +38,9 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/sign-in", get(sign_in::home))
         .route("/sign-in/{code}", get(sign_in::show).post(sign_in::redeem))
         .route("/sign-out", post(sign_in::leave))
+        .route("/connections/callback", get(callback::handle))
+        .route("/connections/client.json", get(callback::document))
+        .route("/connections/jwks", get(callback::keys))
         .route("/mcp/{server}", any(mcp))
         .route("/access/v1/evaluation", post(authzen::evaluation::handle))
         .route("/access/v1/evaluations", post(authzen::evaluations::handle))

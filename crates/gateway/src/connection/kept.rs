@@ -1,0 +1,169 @@
+//! A connection as it is kept: what anybody may know in columns, the rest sealed.
+
+use std::sync::Arc;
+
+use chancery_authenticate::client::AgentKey;
+use chancery_authenticate::{Place, Vault};
+use chancery_model::{Secret, Timestamp};
+use chancery_store::connections::SealedConnection;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::client::AuthMethod;
+use super::error::ConnectError;
+use super::metadata::AuthorizationServer;
+use super::registration::Origin;
+use super::token::Scheme;
+
+/// A connection in the open: never outside this room.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) server: AuthorizationServer,
+    pub(super) client: KnownClient,
+    pub(super) resource: String,
+    pub(super) scopes: Vec<String>,
+    pub(super) connected_at: Timestamp,
+    /// Grows with each writing.
+    pub(super) version: i64,
+    /// Nothing after the authorization server or the upstream took it back.
+    pub(super) tokens: Option<Tokens>,
+}
+
+/// The client that it was made with. Configured secrets are opened when they are needed, so that changed ones count.
+#[derive(Clone, Debug)]
+pub(super) struct KnownClient {
+    pub(super) id: String,
+    pub(super) origin: Origin,
+    pub(super) method: AuthMethod,
+    /// The secret that dynamic registration gave.
+    pub(super) secret: Option<Secret>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Tokens {
+    pub(super) access: Secret,
+    pub(super) scheme: Scheme,
+    pub(super) refresh: Option<Secret>,
+    /// The key they are bound to.
+    pub(super) key: Option<Arc<AgentKey>>,
+    pub(super) issued_at: Timestamp,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+/// The sealed part as JSON.
+#[derive(Serialize, Deserialize)]
+struct Inner {
+    server: AuthorizationServer,
+    client_id: String,
+    origin: Origin,
+    method: AuthMethod,
+    client_secret: Option<String>,
+    resource: String,
+    tokens: Option<InnerTokens>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct InnerTokens {
+    access: String,
+    refresh: Option<String>,
+    key: Option<String>,
+    issued_at: Timestamp,
+}
+
+/// The row of a connection: the server's name, and the person's for whom it is.
+pub(super) fn row(server: &str, person: Option<&str>) -> String {
+    person.map_or_else(|| server.to_owned(), |person| format!("{server}/{person}"))
+}
+
+impl Connection {
+    pub(super) fn seal(
+        &self,
+        vault: &Vault,
+        server: &str,
+        person: Option<&str>,
+    ) -> Result<SealedConnection, ConnectError> {
+        let id = row(server, person);
+        let inner = Zeroizing::new(serde_json::to_vec(&self.inner()?).map_err(|e| broken(&e))?);
+        Ok(SealedConnection {
+            sealed: vault.seal(place(&id), &inner).map_err(|e| broken(&e))?,
+            kek_version: vault.version().into(),
+            server: server.to_owned(),
+            person: person.map(str::to_owned),
+            open: self.tokens.is_some(),
+            issuer: self.server.issuer.clone(),
+            client_id: self.client.id.clone(),
+            scopes: self.scopes.join(" "),
+            version: self.version,
+            connected_at: self.connected_at,
+            expires_at: self.tokens.as_ref().and_then(|tokens| tokens.expires_at),
+            id,
+        })
+    }
+
+    pub(super) fn open(vault: &Vault, stored: &SealedConnection) -> Result<Self, ConnectError> {
+        let inner = vault.unseal(place(&stored.id), &stored.sealed).map_err(|e| broken(&e))?;
+        let inner: Inner = serde_json::from_slice(&inner).map_err(|e| broken(&e))?;
+        let tokens = inner.tokens.map(|tokens| tokens.open(stored.expires_at)).transpose()?;
+        Ok(Self {
+            server: inner.server,
+            client: KnownClient {
+                id: inner.client_id,
+                origin: inner.origin,
+                method: inner.method,
+                secret: inner.client_secret.map(Secret::new),
+            },
+            resource: inner.resource,
+            scopes: stored.scopes.split_whitespace().map(str::to_owned).collect(),
+            connected_at: stored.connected_at,
+            version: stored.version,
+            tokens,
+        })
+    }
+
+    fn inner(&self) -> Result<Inner, ConnectError> {
+        Ok(Inner {
+            server: self.server.clone(),
+            client_id: self.client.id.clone(),
+            origin: self.client.origin,
+            method: self.client.method,
+            client_secret: self.client.secret.as_ref().map(|secret| secret.expose().to_owned()),
+            resource: self.resource.clone(),
+            tokens: self.tokens.as_ref().map(Tokens::inner).transpose()?,
+        })
+    }
+}
+
+impl Tokens {
+    fn inner(&self) -> Result<InnerTokens, ConnectError> {
+        let key = self.key.as_ref().map(|key| key.to_text()).transpose().map_err(|e| broken(&e))?;
+        Ok(InnerTokens {
+            access: self.access.expose().to_owned(),
+            refresh: self.refresh.as_ref().map(|token| token.expose().to_owned()),
+            key: key.map(|key| key.expose().to_owned()),
+            issued_at: self.issued_at,
+        })
+    }
+}
+
+impl InnerTokens {
+    fn open(self, expires_at: Option<Timestamp>) -> Result<Tokens, ConnectError> {
+        let key = self.key.map(|text| AgentKey::from_text(&Secret::new(text))).transpose();
+        let key = key.map_err(|e| broken(&e))?.map(Arc::new);
+        Ok(Tokens {
+            access: Secret::new(self.access),
+            scheme: if key.is_some() { Scheme::Dpop } else { Scheme::Bearer },
+            refresh: self.refresh.map(Secret::new),
+            key,
+            issued_at: self.issued_at,
+            expires_at,
+        })
+    }
+}
+
+fn place(id: &str) -> Place<'_> {
+    Place { table: "connections", row: id }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> ConnectError {
+    ConnectError::internal(format!("what is kept of the connection cannot be used: {error}"))
+}

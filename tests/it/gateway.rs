@@ -2,6 +2,8 @@
 
 mod calls;
 mod conformance;
+mod connecting;
+mod connections;
 mod credentials;
 mod differential;
 mod messages;
@@ -11,3 +13,4 @@ mod sessions;
 mod stdio;
 mod streams;
 mod waiting;
+pub(crate) mod world;

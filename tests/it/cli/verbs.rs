@@ -4,10 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use chancery_testkit::{HttpUpstream, TestApp};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Desk, on_real_time, read};
+use crate::gateway::world::World;
 
 #[tokio::test]
 async fn agents_and_their_keys() {
@@ -61,6 +62,34 @@ async fn a_call_through_the_bridge_is_listed_explained_and_proved() {
     desk.ok(&format!("log erase {intent} --body arguments --reason test")).await;
     assert!(desk.ok("log tail -n 5").await.contains("erase"));
     assert_eq!(desk.ok("log tail -n 3 -o jsonl").await.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn a_connection_is_authorized_listed_and_cut() {
+    let world = World::start().await;
+    let app = on_real_time(world.behind(json!({"mode": "authorization_code"}))).start().await;
+    let desk = Desk { app, upstream: HttpUpstream::start().await };
+    assert!(desk.ok("connection list").await.starts_with("crm\tnone\tauthorization_code"));
+
+    let mut child = desk.command(&["connection", "authorize", "crm"]).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let url = loop {
+        let line = said.next_line().await.unwrap().expect("an address");
+        if line.starts_with("http") {
+            break line;
+        }
+    };
+    let back = desk.app.http().get(&url).await.header("location");
+    assert_eq!(desk.app.http().get(&back).await.status, 200);
+    let ended = tokio::time::timeout(super::PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(ended.status.success() && told.contains("connected"), "{told}");
+    assert!(desk.ok("connection list").await.starts_with("crm\topen\tauthorization_code"));
+
+    desk.ok("connection disconnect crm --reason test").await;
+    assert!(desk.ok("log tail -n 5").await.contains("disconnect connection"));
+    let again = desk.run("connection disconnect crm").await;
+    assert_eq!((again.exit, again.err.contains("C4025")), (3, true), "{}", again.err);
 }
 
 #[tokio::test]

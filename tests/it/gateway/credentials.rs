@@ -137,7 +137,7 @@ async fn without_its_credential_nothing_is_sent() {
 }
 
 /// Files below a directory that hold these bytes.
-fn files_with(directory: &std::path::Path, needle: &[u8]) -> Vec<String> {
+pub(super) fn files_with(directory: &std::path::Path, needle: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap().flatten() {
         let path = entry.path();

@@ -26,6 +26,9 @@ struct Issue<'a> {
     nbf: i64,
     jti: &'a str,
     sid: &'a str,
+    /// The running copy, as the agent named it: the record has it too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<Act>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +125,7 @@ impl Terms<'_> {
             nbf: self.now.seconds(),
             jti: self.id,
             sid: session.id.as_str(),
+            instance: session.instance.as_deref(),
             act: lineage.act(),
             may_act: self.may_act.map(|agent| Sub { sub: agent.to_string() }),
             authorization_details: lineage.limits.first().map(|limits| &**limits),

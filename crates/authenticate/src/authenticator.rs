@@ -68,6 +68,8 @@ impl Authenticator {
         let directory = Arc::new(Directory::default());
         let observed = directory.clone();
         store.observe(Box::new(move |changed| observed.observe(changed)));
+        let blueprints = chancery_store::blueprints::all(&store).await?;
+        blueprints.into_iter().for_each(|blueprint| directory.load_blueprint(blueprint));
         chancery_store::agents::each(&store, |agent| directory.load_agent(agent)).await?;
         chancery_store::persons::all(&store).await?.into_iter().for_each(|person| directory.load_person(person));
         let secrets = chancery_store::client_secrets::live(&store, clock.now()).await?;

@@ -6,7 +6,7 @@ use chancery_model::{Agent, BearerUse, Limit, Session, Timestamp, problem};
 
 use crate::access::{Access, Binding};
 use crate::authenticator::Authenticator;
-use crate::directory::SessionSlot;
+use crate::directory::{AgentSlot, SessionSlot};
 use crate::dpop::Asked;
 use crate::fault::Fault;
 use crate::jose::sha256;
@@ -201,10 +201,8 @@ fn in_force(slot: &SessionSlot, links: usize, now: Timestamp) -> Result<(), Reas
     }
     slot.line().take(links).enumerate().try_for_each(|(above, link)| {
         let (agent, session) = (link.agent().agent(), link.session());
-        if !agent.may_authenticate(now) {
-            return Err(stopped(&agent, now));
-        }
-        session.admits(now, link.used(), agent.epoch).map_err(|ended| match above {
+        link.agent().demand_active(now)?;
+        session.admits(now, link.used(), link.agent().epoch()).map_err(|ended| match above {
             0 => Reason::session(ended.to_string()),
             _ => Reason::session(format!("agent `{}`, for whom it acts: {ended}", agent.name)),
         })
@@ -217,14 +215,14 @@ fn certified(shown: Option<&[u8]>, known: &[u8; 32]) -> Result<(), Reason> {
     if same { Ok(()) } else { Err(Reason::new(problem::BAD_PROOF, "invalid_token", why)) }
 }
 
-/// Why this agent may not authenticate at this moment.
-pub(crate) fn stopped(agent: &Agent, now: Timestamp) -> Reason {
-    let why = if now >= agent.expires_at {
-        format!("agent `{}` expired at {}", agent.name, agent.expires_at)
-    } else {
-        format!("agent `{}` is {:?}", agent.name, agent.state).to_lowercase()
-    };
-    Reason::new(problem::AGENT_STOPPED, "invalid_token", why)
+impl AgentSlot {
+    /// Refuses with the reason if it may not authenticate at this moment.
+    pub(crate) fn demand_active(&self, now: Timestamp) -> Result<(), Reason> {
+        match self.standing(now).why(&self.agent()) {
+            None => Ok(()),
+            Some(why) => Err(Reason::new(problem::AGENT_STOPPED, "invalid_token", why)),
+        }
+    }
 }
 
 fn bearer_allowed(agent: &Agent) -> Result<(), Reason> {

@@ -3,13 +3,14 @@
 //! A session's slot holds the slots of everything it hangs on. Whoever asks whether it is in force looks at all of
 //! them as they are at that moment, so that stopping one stops whatever hangs on it, however much that is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use chancery_model::{
-    Agent, AgentId, Changed, ClientSecret, Hash, Person, PersonId, Session, SessionId, SessionState, Timestamp,
+    Agent, AgentId, Blueprint, Changed, ClientSecret, Digest, Epoch, Hash, Person, PersonId, Session, SessionId,
+    SessionState, Standing, Timestamp,
 };
 
 /// One agent as it is now. Whoever holds the slot sees every change at once.
@@ -18,7 +19,23 @@ pub(crate) struct AgentSlot {
     current: ArcSwap<Agent>,
     /// How many of its sessions are remembered.
     sessions: AtomicUsize,
+    blueprint: Option<Arc<BlueprintSlot>>,
+    stated: Stated,
 }
+
+/// One blueprint as it is now; nothing until it is known. All of its instances hold this slot.
+#[derive(Debug, Default)]
+pub(crate) struct BlueprintSlot {
+    current: ArcSwapOption<Blueprint>,
+    stated: Stated,
+}
+
+/// What was last written down as stated and not approved; nothing inside means that nothing was stated. Forgotten with
+/// every change of its holder.
+pub(crate) type Stated = ArcSwapOption<Option<Digest>>;
+
+/// Agents by name.
+pub(crate) type Names = BTreeMap<String, Arc<AgentSlot>>;
 
 /// One person as they are now.
 #[derive(Debug)]
@@ -40,7 +57,10 @@ pub(crate) struct SessionSlot {
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     agents: RwLock<HashMap<AgentId, Arc<AgentSlot>>>,
-    names: RwLock<HashMap<String, Arc<AgentSlot>>>,
+    names: RwLock<Names>,
+    blueprints: RwLock<HashMap<String, Arc<BlueprintSlot>>>,
+    /// The instances of each blueprint.
+    instances: RwLock<HashMap<String, Names>>,
     persons: RwLock<HashMap<PersonId, Arc<PersonSlot>>>,
     sessions: RwLock<HashMap<SessionId, Arc<SessionSlot>>>,
     secrets: RwLock<HashMap<Hash, Arc<ClientSecret>>>,
@@ -57,6 +77,32 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 impl AgentSlot {
     pub(crate) fn agent(&self) -> Arc<Agent> {
         self.current.load_full()
+    }
+
+    /// What it is an instance of.
+    pub(crate) fn blueprint(&self) -> Option<Arc<Blueprint>> {
+        self.blueprint.as_ref().and_then(|slot| slot.current.load_full())
+    }
+
+    /// Its own state and its blueprint's taken together.
+    pub(crate) fn standing(&self, now: Timestamp) -> Standing {
+        let blueprint = self.blueprint.as_ref().map(|slot| slot.current.load());
+        Standing::of(&self.current.load(), blueprint.as_ref().and_then(|found| found.as_deref()), now)
+    }
+
+    /// What a session of it must have been opened under. Both counters only grow and an instance never changes its
+    /// blueprint, so that the sum is another one as soon as either is.
+    pub(crate) fn epoch(&self) -> Epoch {
+        let blueprint = self.blueprint.as_ref().and_then(|slot| slot.current.load().as_ref().map(|found| found.epoch));
+        self.current.load().epoch + blueprint.unwrap_or(0)
+    }
+
+    /// Who holds the manifest that it is judged by: itself if one was approved for it, else its blueprint if it has one.
+    pub(crate) fn stated(&self) -> &Stated {
+        match &self.blueprint {
+            Some(blueprint) if self.current.load().manifest.is_none() => &blueprint.stated,
+            _ => &self.stated,
+        }
     }
 
     /// How many of its sessions are remembered: those that are open, and those that ended a moment ago.
@@ -118,13 +164,19 @@ impl Directory {
             Changed::Person(person) => self.put_person(person.clone(), true),
             Changed::Session(session) => self.put_session(session.clone(), true),
             Changed::ClientSecret(secret) => self.put_secret(secret.clone()),
-            Changed::Blueprint(_) | Changed::Grant(_) | Changed::Tool(_) => {}
+            Changed::Blueprint(blueprint) => self.put_blueprint(blueprint.clone(), true),
+            Changed::Grant(_) | Changed::Tool(_) => {}
         }
     }
 
     /// Takes an agent that was stored before anything was observed. Does not overwrite what was observed since.
     pub(crate) fn load_agent(&self, agent: Agent) {
         self.put_agent(Arc::new(agent), false);
+    }
+
+    /// Takes a blueprint that was stored before anything was observed.
+    pub(crate) fn load_blueprint(&self, blueprint: Blueprint) {
+        self.put_blueprint(Arc::new(blueprint), false);
     }
 
     /// Takes a person who was stored before anything was observed.
@@ -168,6 +220,14 @@ impl Directory {
     /// Every agent.
     pub(crate) fn agents(&self) -> Vec<Arc<Agent>> {
         read(&self.agents).values().map(|slot| slot.agent()).collect()
+    }
+
+    /// A part of the agents in the order of their names, of one blueprint or of all: those that `take` takes.
+    pub(crate) fn named<T>(&self, blueprint: Option<&str>, take: impl FnOnce(&Names) -> T) -> Option<T> {
+        match blueprint {
+            None => Some(take(&read(&self.names))),
+            Some(name) => read(&self.instances).get(name).map(take),
+        }
     }
 
     pub(crate) fn session(&self, id: &SessionId) -> Option<Arc<SessionSlot>> {
@@ -214,14 +274,44 @@ impl Directory {
     fn put_agent(&self, agent: Arc<Agent>, replace: bool) {
         let mut agents = write(&self.agents);
         match agents.get(&agent.id) {
-            Some(slot) if replace => slot.current.store(agent),
+            Some(slot) if replace => {
+                slot.current.store(agent);
+                slot.stated.store(None);
+            }
             Some(_) => {}
             None => {
-                let slot = Arc::new(AgentSlot { current: ArcSwap::new(agent.clone()), sessions: AtomicUsize::new(0) });
+                let slot = Arc::new(AgentSlot {
+                    current: ArcSwap::new(agent.clone()),
+                    sessions: AtomicUsize::new(0),
+                    blueprint: agent.blueprint.as_deref().map(|name| self.blueprint_slot(name)),
+                    stated: Stated::empty(),
+                });
                 agents.insert(agent.id.clone(), slot.clone());
+                if let Some(blueprint) = &agent.blueprint {
+                    let mut instances = write(&self.instances);
+                    instances.entry(blueprint.clone()).or_default().insert(agent.name.clone(), slot.clone());
+                }
                 write(&self.names).insert(agent.name.clone(), slot);
             }
         }
+    }
+
+    /// By name, if it is known.
+    pub(crate) fn blueprint(&self, name: &str) -> Option<Arc<Blueprint>> {
+        read(&self.blueprints).get(name).and_then(|slot| slot.current.load_full())
+    }
+
+    fn put_blueprint(&self, blueprint: Arc<Blueprint>, replace: bool) {
+        let slot = self.blueprint_slot(&blueprint.name);
+        if replace || slot.current.load().is_none() {
+            slot.current.store(Some(blueprint));
+            slot.stated.store(None);
+        }
+    }
+
+    /// The slot of this blueprint, which may not be known yet.
+    fn blueprint_slot(&self, name: &str) -> Arc<BlueprintSlot> {
+        write(&self.blueprints).entry(name.to_owned()).or_default().clone()
     }
 
     fn put_person(&self, person: Arc<Person>, replace: bool) {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use chancery_model::{
-    Agent, Change, Draft, Kind, Limit, Person, Session, SessionId, SessionState, Timestamp, Who, canonical,
+    Agent, Change, Draft, Epoch, Kind, Limit, Person, Session, SessionId, SessionState, Stated, Timestamp, Who,
+    canonical,
 };
 use chancery_store::{Durable, StoreError};
 
 use crate::authenticator::Authenticator;
 use crate::directory::{AgentSlot, SessionSlot};
+use crate::jose::sha256;
 use crate::lineage::Lineage;
 
 /// How many touches one write makes durable.
@@ -26,6 +28,9 @@ pub enum SessionError {
     /// What it hangs on admits nothing any more.
     #[error("{0}")]
     Stopped(String),
+    /// The agent is not made of what was approved.
+    #[error("{0}")]
+    Manifest(String),
     /// The agent has as many as it may.
     #[error("agent `{agent}` has {limit} sessions open, which is the limit: continue one with `sid`")]
     TooMany {
@@ -45,6 +50,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) slot: &'a AgentSlot,
     /// The running copy.
     pub(crate) instance: Option<&'a str>,
+    /// What it states that it is made of.
+    pub(crate) manifest: Option<&'a Stated>,
     /// What it hangs on.
     pub(crate) parent: Option<&'a SessionSlot>,
     /// In whose name, for a root; a child has its parent's.
@@ -67,6 +74,7 @@ impl<'a> Opening<'a> {
         Self {
             slot,
             instance: None,
+            manifest: None,
             parent: None,
             human: None,
             purpose: None,
@@ -115,7 +123,10 @@ impl Authenticator {
     pub(crate) async fn open_session(&self, opening: Opening<'_>) -> Result<Arc<SessionSlot>, SessionError> {
         let (agent, now) = (opening.slot.agent(), self.clock.now());
         self.refuse_too_many(opening.slot, &agent, now)?;
-        let session = self.session_of(&opening, &agent, now);
+        // The epoch is the one of before the look at the manifest: an approval in between ends the session.
+        let epoch = opening.slot.epoch();
+        self.judge_manifest(opening.slot, opening.manifest).await?;
+        let session = self.session_of(&opening, &agent, epoch, now);
         let mut draft = draft(now, self.who(&opening, &agent), &session, opening.verb);
         draft.detail = opening.detail;
         let (stored, id) = (session.clone(), session.id);
@@ -126,7 +137,7 @@ impl Authenticator {
         self.directory.session(&id).ok_or_else(|| SessionError::Stopped("what the session hangs on is over".into()))
     }
 
-    fn session_of(&self, opening: &Opening<'_>, agent: &Agent, now: Timestamp) -> Session {
+    fn session_of(&self, opening: &Opening<'_>, agent: &Agent, epoch: Epoch, now: Timestamp) -> Session {
         let parent = opening.parent.map(SessionSlot::session);
         let human = parent.as_ref().map_or_else(
             || opening.human.as_ref().map(|person| (person.id.clone(), person.epoch)),
@@ -138,7 +149,8 @@ impl Authenticator {
             id: SessionId::new(now, &*self.random),
             agent: agent.id.clone(),
             instance: opening.instance.map(str::to_owned),
-            epoch: agent.epoch,
+            manifest: opening.manifest.map(|stated| stated.digest(sha256)),
+            epoch,
             state: SessionState::Open,
             opened_at: now,
             ends_at: ends.into_iter().flatten().fold(longest, Timestamp::min),
@@ -168,7 +180,13 @@ impl Authenticator {
     }
 
     /// Goes on with a session for the next token. That is a durable use of it.
-    pub(crate) async fn continue_session(&self, agent: &Agent, sid: &str) -> Result<Arc<SessionSlot>, SessionError> {
+    pub(crate) async fn continue_session(
+        &self,
+        own: &AgentSlot,
+        sid: &str,
+        manifest: Option<&Stated>,
+    ) -> Result<Arc<SessionSlot>, SessionError> {
+        let agent = own.agent();
         let unknown = || SessionError::Unknown(sid.chars().take(40).collect());
         let now = self.clock.now();
         let id = sid.parse::<SessionId>().map_err(|_| unknown())?;
@@ -177,12 +195,16 @@ impl Authenticator {
         if session.agent != agent.id {
             return Err(unknown());
         }
-        session.admits(now, slot.used(), agent.epoch)?;
+        session.admits(now, slot.used(), own.epoch())?;
+        if manifest.is_some_and(|stated| Some(stated.digest(sha256)) != session.manifest) {
+            let why = "the session was opened with another manifest: ask for a token without `sid` to open a new one";
+            return Err(SessionError::Manifest(why.to_owned()));
+        }
         self.in_force(&slot, now).map_err(|reason| SessionError::Stopped(reason.why))?;
         let used = Session { used_at: now, ..(*session).clone() };
         let lineage = Lineage::of(&slot);
         let human = lineage.human.as_ref().map(|person| person.name.clone());
-        let who = Who { human, chain: lineage.names(), ..who(agent, session.instance.as_deref()) };
+        let who = Who { human, chain: lineage.names(), ..who(&agent, session.instance.as_deref()) };
         self.write_uses(draft(now, who, &used, "continue"), vec![(id, now)]).await?;
         slot.touch(now);
         Ok(slot)

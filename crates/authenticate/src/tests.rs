@@ -16,6 +16,7 @@ use crate::{
     Authenticator, Caller, Config, Enrolment, OauthError, Refused, RequestFacts, TokenRequest, TokenResponse, Vault,
 };
 
+mod blueprints;
 mod caller;
 mod dpop;
 mod enrol;

@@ -219,6 +219,7 @@ impl From<SessionError> for OauthError {
     fn from(e: SessionError) -> Self {
         match e {
             SessionError::Store(e) => Self::new(problem::STORE_FAILED, "temporarily_unavailable", e.to_string()),
+            SessionError::Manifest(why) => Self::new(problem::MANIFEST_UNAPPROVED, "unauthorized_client", why),
             SessionError::TooMany { .. } => Self::new(problem::TOO_BUSY, "temporarily_unavailable", e.to_string()),
             other => Self::new(problem::SESSION_OVER, "invalid_grant", other.to_string()),
         }

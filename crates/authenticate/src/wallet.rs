@@ -22,6 +22,8 @@ pub struct Wallet {
     resource: String,
     held: Option<Held>,
     sid: Option<String>,
+    instance: Option<String>,
+    manifest: Option<String>,
     bearer: bool,
     /// The newest nonce. One server is both token endpoint and resource here, so one nonce does for both.
     nonce: Option<String>,
@@ -106,6 +108,8 @@ impl Wallet {
             resource: resource.to_owned(),
             held: None,
             sid: None,
+            instance: None,
+            manifest: None,
             bearer: false,
             nonce: None,
         }
@@ -115,6 +119,18 @@ impl Wallet {
     #[must_use]
     pub fn bearer(self) -> Self {
         Self { bearer: true, ..self }
+    }
+
+    /// Names the running copy: the name stands in tokens and in the record.
+    #[must_use]
+    pub fn instance(self, name: &str) -> Self {
+        Self { instance: Some(name.to_owned()), ..self }
+    }
+
+    /// States what the agent is made of: a manifest as JSON, or its digest.
+    #[must_use]
+    pub fn manifest(self, stated: &str) -> Self {
+        Self { manifest: Some(stated.to_owned()), ..self }
     }
 
     /// The resource its tokens are for.
@@ -142,9 +158,11 @@ impl Wallet {
              &client_assertion={assertion}&resource={}",
             encoded(&self.resource)
         );
-        if let Some(sid) = &self.sid {
-            form.push_str("&sid=");
-            form.push_str(sid);
+        let more = [("sid", &self.sid), ("instance", &self.instance), ("manifest", &self.manifest)];
+        for (name, value) in more {
+            if let Some(value) = value {
+                form.push_str(&format!("&{name}={}", encoded(value)));
+            }
         }
         let dpop = (!self.bearer).then(|| self.proof("POST", &url, None, now, random)).transpose()?;
         Ok(TokenCall { url, form, dpop })

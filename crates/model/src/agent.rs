@@ -140,11 +140,6 @@ impl Agent {
         Self { manifest: Some(manifest), epoch: self.epoch + 1, ..self }
     }
 
-    /// May it authenticate at this moment, as far as it depends on itself? See [`crate::Standing`] for the rest.
-    pub fn may_authenticate(&self, now: Timestamp) -> bool {
-        self.state == AgentState::Active && now < self.expires_at
-    }
-
     fn refuse(&self, verb: &'static str) -> TransitionRefused {
         TransitionRefused { name: self.name.clone(), state: self.state, verb }
     }

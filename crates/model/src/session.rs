@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, Epoch, Limit, PersonId, SessionId, Span, Timestamp};
+use crate::{AgentId, Digest, Epoch, Limit, PersonId, SessionId, Span, Timestamp};
 
 /// Whether a session still admits anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Session {
     pub agent: AgentId,
     /// The running copy that opened it, as the agent named it.
     pub instance: Option<String>,
-    /// The agent's epoch when the session was opened.
+    /// The agent's epoch when the session was opened, for an instance with its blueprint's added to it.
     pub epoch: Epoch,
     /// Whether it may still be used.
     pub state: SessionState,
@@ -55,6 +55,9 @@ pub struct Session {
     /// What it is narrowed to; nothing narrows it if there are none.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub limits: Arc<[Limit]>,
+    /// The digest of the manifest that the agent stated when it opened the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Digest>,
     /// When a human last proved to be present in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_at: Option<Timestamp>,

@@ -23,6 +23,8 @@ pub struct Filter {
     pub tool: Option<String>,
     /// The session's id.
     pub session: Option<String>,
+    /// The running copy, as the agent named it.
+    pub instance: Option<String>,
     /// What was decided.
     pub decision: Option<Outcome>,
     /// The kind of statement.
@@ -66,6 +68,7 @@ impl Filter {
             && is(&self.server, &draft.what.server)
             && is(&self.tool, &draft.what.tool)
             && is(&self.session, &draft.authority.session)
+            && is(&self.instance, &draft.who.instance)
             && (self.decision.is_none() || self.decision == draft.decision)
             && self.kind.is_none_or(|kind| kind == draft.kind)
             && self.since.is_none_or(|since| draft.at >= since)

@@ -1,5 +1,7 @@
 //! The findings this room keeps: what about a registration is not as it should be.
 
+use std::collections::HashSet;
+
 use chancery_model::{Agent, AgentState, BearerUse, Finding, Severity, Timestamp};
 use chancery_store::findings;
 
@@ -31,14 +33,14 @@ impl Registrar {
         let agents = self.agents().await?;
         let due: Vec<Finding> = agents.iter().flat_map(|agent| about(agent, &self.config, now)).collect();
         let open = self.findings().await?;
-        let same = |a: &Finding, b: &Finding| a.rule == b.rule && a.subject == b.subject;
+        let (known, still) = (keys(&open), keys(&due));
         let mut changed = 0;
-        for finding in due.iter().filter(|due| !open.iter().any(|open| same(open, due))) {
+        for finding in due.iter().filter(|due| !known.contains(&key(due))) {
             self.put(finding, "open", now).await?;
             changed += 1;
         }
         let ours = open.iter().filter(|open| RULES.contains(&open.rule.as_str()));
-        for finding in ours.filter(|open| !due.iter().any(|due| same(open, due))) {
+        for finding in ours.filter(|open| !still.contains(&key(open))) {
             self.put(finding, "close", now).await?;
             changed += 1;
         }
@@ -60,6 +62,15 @@ impl Registrar {
         write.await?;
         Ok(())
     }
+}
+
+/// Of each rule and subject one finding is open at the most.
+fn key(finding: &Finding) -> (&str, &str) {
+    (&finding.rule, &finding.subject)
+}
+
+fn keys(findings: &[Finding]) -> HashSet<(&str, &str)> {
+    findings.iter().map(key).collect()
 }
 
 /// What is to be found about one agent now.

@@ -12,8 +12,8 @@ use crate::{Reader, StoreError, Tx};
 pub async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
     let sql = sqlx::query(
         "INSERT INTO sessions (id, agent, instance, epoch, state, opened_at, ends_at, idle, used_at, parent, human, \
-         human_epoch, purpose, limits, presence_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         human_epoch, purpose, limits, presence_at, manifest) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(session.id.as_str())
     .bind(session.agent.as_str())
@@ -29,7 +29,8 @@ pub async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
     .bind(int(session.human_epoch)?)
     .bind(&session.purpose)
     .bind(limits(session)?)
-    .bind(session.presence_at.map(|at| at.0));
+    .bind(session.presence_at.map(|at| at.0))
+    .bind(session.manifest.map(String::from));
     tx.run(sql).await?;
     tx.note(Changed::Session(Arc::new(session.clone())));
     Ok(())
@@ -93,6 +94,7 @@ fn read(row: &SqliteRow) -> Result<Session, StoreError> {
             None => Arc::default(),
         },
         presence_at: row.time_or_none("presence_at")?,
+        manifest: row.id_or_none("manifest")?,
     })
 }
 

@@ -30,6 +30,8 @@ pub struct Agent {
     random: Arc<dyn Random>,
     wallets: Arc<Mutex<Vec<Wallet>>>,
     bearer: bool,
+    instance: Option<String>,
+    manifest: Option<String>,
 }
 
 impl Agent {
@@ -63,6 +65,8 @@ impl Agent {
             random: app.random(),
             wallets: Arc::default(),
             bearer: false,
+            instance: None,
+            manifest: None,
         }
     }
 
@@ -76,6 +80,18 @@ impl Agent {
     #[must_use]
     pub fn bearer(&self) -> Self {
         Self { bearer: true, wallets: Arc::default(), ..self.clone() }
+    }
+
+    /// The same agent as one of its running copies.
+    #[must_use]
+    pub fn copy(&self, instance: &str) -> Self {
+        Self { instance: Some(instance.to_owned()), wallets: Arc::default(), ..self.clone() }
+    }
+
+    /// The same agent, stating what it is made of: a manifest as JSON, or its digest.
+    #[must_use]
+    pub fn made_of(&self, manifest: &str) -> Self {
+        Self { manifest: Some(manifest.to_owned()), wallets: Arc::default(), ..self.clone() }
     }
 
     /// Its name.
@@ -114,7 +130,9 @@ impl Agent {
     fn wallet<'w>(&self, wallets: &'w mut Vec<Wallet>, resource: &str) -> &'w mut Wallet {
         let at = wallets.iter().position(|wallet| wallet.resource() == resource).unwrap_or_else(|| {
             let wallet = Wallet::new(Arc::clone(&self.key), &self.name, &self.url, resource);
-            wallets.push(if self.bearer { wallet.bearer() } else { wallet });
+            let wallet = if self.bearer { wallet.bearer() } else { wallet };
+            let wallet = self.instance.iter().fold(wallet, |wallet, name| wallet.instance(name));
+            wallets.push(self.manifest.iter().fold(wallet, |wallet, stated| wallet.manifest(stated)));
             wallets.len() - 1
         });
         &mut wallets[at]

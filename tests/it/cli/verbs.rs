@@ -282,3 +282,44 @@ async fn a_key_whose_enrolment_got_no_answer_is_kept() {
     assert_eq!(kept().iter().filter(|name| name.contains(&thumbprint)).count(), 1);
     assert!(kept().len() <= 2, "{:?}", kept());
 }
+
+#[tokio::test]
+async fn blueprints_and_their_instances() {
+    let desk = Desk::open().await;
+    let made =
+        desk.json("blueprint create crm --sponsor m@example.com --owner l@example.com --purpose x --days 30").await;
+    assert_eq!((&made["state"], &made["lifetime_seconds"]), (&json!("active"), &json!(30 * 86_400)));
+    assert_eq!(desk.ok("blueprint list -o name").await, "crm\n");
+    let made = desk.ok("blueprint instantiate crm --count 1002 -o name").await;
+    assert_eq!((made.lines().count(), made.lines().last()), (1_002, Some("crm-01002")));
+    let codes = desk.json("blueprint instantiate crm --name crm-oslo --name crm-rome --codes").await;
+    assert!(codes[1]["code"].as_str().unwrap().starts_with("chy-enrol-"), "{codes}");
+    let file = desk.app.directory().join("names.txt");
+    std::fs::write(&file, "crm-oslo\ncrm-paris\n").unwrap();
+    let refused = desk.run(&format!("blueprint instantiate crm --names-file {}", file.display())).await;
+    assert!(refused.exit == 1 && refused.err.contains("`crm-oslo` is taken"), "{}", refused.err);
+    assert_eq!(desk.run("blueprint instantiate crm").await.exit, 2);
+    desk.ok("agent register crm-late --blueprint crm --enrol").await;
+    assert_eq!(desk.ok("agent list --blueprint crm -o name").await.lines().count(), 1_005);
+    assert_eq!(desk.ok("agent list --blueprint crm --limit 3 --prefix crm-0 -o name").await.lines().count(), 3);
+
+    assert_eq!(desk.json("blueprint suspend crm --reason test").await["state"], "suspended");
+    let stopped = desk.json("agent get crm-late").await;
+    assert!(stopped["stopped"].as_str().unwrap().contains("its blueprint `crm` is suspended"), "{stopped}");
+    assert!(desk.ok("agent list --state suspended --text late").await.starts_with("crm-late\tsuspended"));
+    assert_eq!(desk.run("blueprint suspend crm").await.exit, 8);
+    assert_eq!(desk.json("blueprint resume crm").await["state"], "active");
+    assert_eq!(desk.json("blueprint show crm").await["epoch"], 3);
+    assert_eq!(desk.run("blueprint show ghost").await.exit, 3);
+
+    let manifest = desk.app.directory().join("manifest.json");
+    let digest = |c: &str| format!("sha256:{}", c.repeat(64));
+    let text = json!({"model": "one", "prompt_digest": digest("a"), "tools_digest": digest("b")});
+    std::fs::write(&manifest, text.to_string()).unwrap();
+    let shown = desk.json(&format!("agent manifest crm-late --file {}", manifest.display())).await;
+    assert_eq!(shown["manifest"]["model"], "one");
+    let approved = shown["digest"].as_str().unwrap().to_owned();
+    assert_eq!(desk.json(&format!("agent manifest crm-late --approve {approved}")).await["digest"], shown["digest"]);
+    assert_eq!(desk.run(&format!("agent manifest crm-late --approve {}", digest("0"))).await.exit, 8);
+    assert_eq!(desk.json("blueprint manifest crm").await["digest"], json!(null));
+}

@@ -6,7 +6,6 @@ use chancery_model::{Agent, Timestamp, problem};
 use serde::Deserialize;
 
 use crate::authenticator::Authenticator;
-use crate::caller::stopped;
 use crate::directory::AgentSlot;
 use crate::jose::{Compact, Header, Jwk, NumericDate, Policy, PublicKey, Text, claims, sha256};
 use crate::replay::Replayed;
@@ -57,10 +56,7 @@ impl Authenticator {
         let claims: Claims<'_> = claims(&payload).map_err(|e| refuse(e.to_string()))?;
         let agent = slot.agent();
         self.check_claims(&claims, client_id, now)?;
-        if !agent.may_authenticate(now) {
-            let reason = stopped(&agent, now);
-            return Err(OauthError::new(reason.row, "invalid_client", reason.why));
-        }
+        slot.demand_active(now).map_err(|reason| OauthError::new(reason.row, "invalid_client", reason.why))?;
         self.use_up(&agent, &claims, now)?;
         Ok(slot)
     }

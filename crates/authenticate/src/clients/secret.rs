@@ -6,7 +6,6 @@ use chancery_model::problem;
 
 use super::{Client, Method};
 use crate::authenticator::Authenticator;
-use crate::caller::stopped;
 use crate::jose::sha256;
 use crate::token::OauthError;
 
@@ -35,11 +34,7 @@ impl Authenticator {
             (Some(slot), Some(known)) if slot.agent().id == known.agent => slot,
             _ => return Err(refuse("the secret is not a live one of an agent of that name")),
         };
-        let agent = slot.agent();
-        if !agent.may_authenticate(now) {
-            let reason = stopped(&agent, now);
-            return Err(OauthError::new(reason.row, "invalid_client", reason.why));
-        }
+        slot.demand_active(now).map_err(|reason| OauthError::new(reason.row, "invalid_client", reason.why))?;
         Ok(Client { slot, method: Method::Secret })
     }
 }

@@ -12,14 +12,15 @@ impl Authenticator {
     pub(super) async fn client_credentials(&self, call: &Call<'_>) -> Result<TokenBody, OauthError> {
         let audience = self.resource(&call.form)?;
         let (sid, instance) = (call.form.one("sid")?, call.form.instance()?);
-        let (limits, purpose) = (call.form.limits()?, call.form.purpose()?);
+        let (limits, purpose, manifest) = (call.form.limits()?, call.form.purpose()?, call.form.manifest()?);
         let client = self.client(call)?;
         let binding = self.binding(call, &client)?;
         let session = match sid {
-            Some(sid) => self.continue_session(&client.slot.agent(), sid).await?,
+            Some(sid) => self.continue_session(&client.slot, sid, manifest.as_ref()).await?,
             None => {
-                let opening =
-                    Opening { instance, purpose, limits, detail: client.detail(), ..Opening::of(&client.slot) };
+                let manifest = manifest.as_ref();
+                let detail = client.detail();
+                let opening = Opening { instance, manifest, purpose, limits, detail, ..Opening::of(&client.slot) };
                 self.open_session(opening).await?
             }
         };

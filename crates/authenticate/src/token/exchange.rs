@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use chancery_model::{AgentId, Covered, Limit, problem};
+use chancery_model::{AgentId, Covered, Limit, Stated, problem};
 
 use super::form::request;
 use super::{Call, OauthError, TokenBody, Wanted};
@@ -42,6 +42,7 @@ struct Exchange<'a> {
     limits: Vec<Limit>,
     purpose: Option<&'a str>,
     instance: Option<&'a str>,
+    manifest: Option<Stated>,
     audience: &'a str,
 }
 
@@ -62,6 +63,7 @@ impl Authenticator {
             limits: form.limits()?,
             purpose: form.purpose()?,
             instance: form.instance()?,
+            manifest: form.manifest()?,
             subject,
             client,
             binding,
@@ -159,7 +161,7 @@ impl Authenticator {
     }
 
     fn next_actor(&self, name: &str) -> Result<AgentId, OauthError> {
-        let slot = self.directory.agent(name).filter(|slot| slot.agent().may_authenticate(self.clock.now()));
+        let slot = self.directory.agent(name).filter(|slot| slot.demand_active(self.clock.now()).is_ok());
         slot.map(|slot| slot.agent().id.clone())
             .ok_or_else(|| request("`may_act` names no agent that may act at present"))
     }
@@ -227,6 +229,7 @@ impl<'a> Exchange<'a> {
     fn opening(&'a self, verb: &'static str) -> Opening<'a> {
         Opening {
             instance: self.instance,
+            manifest: self.manifest.as_ref(),
             parent: Some(&self.subject.session),
             purpose: self.purpose,
             limits: self.limits.clone(),

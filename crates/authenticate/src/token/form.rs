@@ -1,6 +1,6 @@
 //! The parameters of a token request: each at most once (RFC 6749, section 3.2).
 
-use chancery_model::{Limit, problem};
+use chancery_model::{Limit, Stated, problem};
 
 use super::OauthError;
 
@@ -60,6 +60,14 @@ impl<'a> Form<'a> {
             Some(name) if name.len() > INSTANCE => Err(request(format!("`instance` is longer than {INSTANCE} bytes"))),
             instance => Ok(instance),
         }
+    }
+
+    /// What the agent states that it is made of.
+    pub(crate) fn manifest(&self) -> Result<Option<Stated>, OauthError> {
+        let bad = |e: chancery_model::BadManifest| {
+            OauthError::new(problem::BAD_MANIFEST, "invalid_request", format!("`manifest`: {e}"))
+        };
+        self.one("manifest")?.map(|text| Stated::parse(text).map_err(bad)).transpose()
     }
 
     pub(super) fn refuse_scope(&self) -> Result<(), OauthError> {

@@ -3,6 +3,7 @@
 //! It holds the agent's key, gets tokens, adds a proof to each request and passes messages on as they are, over
 //! either wire. Messages go to standard output, everything else to standard error.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,12 @@ pub struct Args {
     /// The upstream server
     #[arg(long, value_name = "NAME")]
     server: String,
+    /// The name of this running copy; it stands in tokens and in the log
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// What the agent is made of: a file with its manifest as JSON
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -57,7 +64,13 @@ pub async fn run(context: &Context, args: &Args) -> Done {
     let key = context.keys().load(&args.agent)?;
     let issuer = keys::issuer(&url).await?;
     let resource = format!("{issuer}/mcp/{}", crate::http::encoded(&args.server));
-    let wallet = Wallet::new(key, &args.agent, &issuer, &resource);
+    let mut wallet = Wallet::new(key, &args.agent, &issuer, &resource);
+    if let Some(name) = &args.instance {
+        wallet = wallet.instance(name);
+    }
+    if let Some(path) = &args.manifest {
+        wallet = wallet.manifest(&std::fs::read_to_string(path).map_err(|e| Failure::file(path, e))?);
+    }
     let link = Link::new(wallet, &url, Arc::clone(&context.clock), Arc::clone(&context.random))?;
     // A wrong name or a suspended agent is told now, not at the client's first message.
     link.renew().await?;

@@ -27,6 +27,9 @@ pub enum Verb {
     /// Make another one-time code, for a first key or a new one
     Code(Name),
     /// List agents
+    #[command(
+        after_help = "Examples:\n  chancery agent list --blueprint crm --state suspended\n  chancery agent list --text berlin -o name"
+    )]
     List(List),
     /// Show one agent
     Get(Name),
@@ -150,9 +153,30 @@ pub struct Because {
 /// Which agents.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Only those in this state
-    #[arg(long, value_parser = ["registered", "active", "suspended"])]
+    /// Only instances of this blueprint
+    #[arg(long, value_name = "NAME")]
+    blueprint: Option<String>,
+    /// Only those in this state; one whose blueprint is suspended counts as suspended
+    #[arg(long, value_parser = ["registered", "active", "suspended", "expired"])]
     state: Option<String>,
+    /// Only those of this kind
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// Only those with this sponsor
+    #[arg(long)]
+    sponsor: Option<String>,
+    /// Only those with this owner
+    #[arg(long)]
+    owner: Option<String>,
+    /// Only those whose name begins so
+    #[arg(long)]
+    prefix: Option<String>,
+    /// Only those with this in name, sponsor, owner or purpose
+    #[arg(long)]
+    text: Option<String>,
+    /// No more than so many
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
 }
 
 /// A later date.
@@ -193,10 +217,12 @@ const SECRET: &[Column] = &[column("SECRET", "/secret"), column("AGENT", "/agent
 
 const COLUMNS: &[Column] = &[
     column("NAME", "/name"),
-    column("STATE", "/state"),
+    column("STATE", "/standing"),
     column("SPONSOR", "/sponsor"),
     column("OWNER", "/owner"),
     column("EXPIRES", "/expires_at"),
+    wide("STOPPED", "/stopped"),
+    wide("OWN STATE", "/state"),
     wide("KIND", "/kind"),
     wide("PURPOSE", "/purpose"),
     wide("BLUEPRINT", "/blueprint"),
@@ -217,6 +243,9 @@ const ENROLLED: &[Column] = &[
     column("ISSUER", "/issuer"),
     column("TOKEN ENDPOINT", "/token_endpoint"),
 ];
+
+/// How many agents are asked for at once.
+const PAGE: usize = 1_000;
 
 /// Does it.
 pub async fn run(context: &Context, verb: &Verb) -> Done {
@@ -294,9 +323,32 @@ fn read_code(path: &PathBuf) -> Done<Secret> {
 }
 
 async fn list(context: &Context, args: &List) -> Done {
-    let path = format!("/v1/agents{}", query(&[("state", args.state.as_deref())]));
-    let found = context.admin()?.get(&path).await?;
-    context.output.list(COLUMNS, items(&found))
+    let kind = args.kind.and_then(|kind| kind.to_possible_value()).map(|value| value.get_name().to_owned());
+    let (mut found, mut cursor) = (Vec::new(), None::<String>);
+    let most = args.limit.unwrap_or(usize::MAX);
+    loop {
+        let limit = PAGE.min(most - found.len()).to_string();
+        let parameters = [
+            ("blueprint", args.blueprint.as_deref()),
+            ("state", args.state.as_deref()),
+            ("kind", kind.as_deref()),
+            ("sponsor", args.sponsor.as_deref()),
+            ("owner", args.owner.as_deref()),
+            ("prefix", args.prefix.as_deref()),
+            ("text", args.text.as_deref()),
+            ("limit", Some(limit.as_str())),
+            ("cursor", cursor.as_deref()),
+        ];
+        let page = context.admin()?.get(&format!("/v1/agents{}", query(&parameters))).await?;
+        found.extend_from_slice(items(&page));
+        cursor = page["next"].as_str().map(str::to_owned);
+        if cursor.is_none() || found.len() >= most {
+            if cursor.is_some() {
+                context.output.note(&format!("{} of {}: more with a higher --limit", found.len(), page["total"]));
+            }
+            return context.output.list(COLUMNS, &found);
+        }
+    }
 }
 
 async fn extend(context: &Context, args: &Extend) -> Done {

@@ -72,6 +72,9 @@ pub struct Tail {
     /// Only this session's
     #[arg(long, value_name = "ID")]
     session: Option<String>,
+    /// Only this running copy's, as the agent named it
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
     /// Only these decisions
     #[arg(long, value_parser = ["allow", "deny", "require_approval", "step_up"])]
     decision: Option<String>,
@@ -171,6 +174,7 @@ async fn tail(context: &Context, args: &Tail) -> Done {
             ("server", args.server.as_deref()),
             ("tool", args.tool.as_deref()),
             ("session", args.session.as_deref()),
+            ("instance", args.instance.as_deref()),
             ("decision", args.decision.as_deref()),
             ("kind", args.kind.as_deref()),
             ("since", args.since.as_deref()),

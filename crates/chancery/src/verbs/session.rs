@@ -49,7 +49,8 @@ const COLUMNS: &[Column] = &[
     column("OPENED", "/opened_at"),
     column("USED", "/used_at"),
     column("ENDS", "/ends_at"),
-    wide("INSTANCE", "/instance"),
+    column("INSTANCE", "/instance"),
+    wide("MANIFEST", "/manifest"),
     wide("EPOCH", "/epoch"),
     wide("AGENT ID", "/agent"),
 ];

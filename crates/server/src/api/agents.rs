@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use chancery_authenticate::Listed;
 use chancery_model::problem::{NO_AGENT, Problem};
-use chancery_model::{Agent, AgentKind, AgentState, BearerUse, Digest};
+use chancery_model::{Agent, AgentKind, AgentState, BearerUse, Digest, Standing};
 use chancery_register::{EnrolmentCode, RegisterError};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,10 @@ pub(crate) struct View {
     id: String,
     kind: AgentKind,
     state: AgentState,
+    /// Its own state and its blueprint's taken together.
+    standing: Standing,
+    /// Why it may not act, where it may not.
+    stopped: Option<String>,
     sponsor: String,
     owner: String,
     purpose: String,
@@ -39,13 +44,15 @@ pub(crate) struct View {
     expires_at: String,
 }
 
-impl From<&Agent> for View {
-    fn from(agent: &Agent) -> Self {
+impl From<&Listed> for View {
+    fn from(Listed { agent, standing }: &Listed) -> Self {
         Self {
             name: agent.name.clone(),
             id: agent.id.to_string(),
             kind: agent.kind,
             state: agent.state,
+            standing: *standing,
+            stopped: standing.why(agent),
             sponsor: agent.sponsor.clone(),
             owner: agent.owner.clone(),
             purpose: agent.purpose.clone(),
@@ -57,6 +64,15 @@ impl From<&Agent> for View {
             created_at: agent.created_at.rfc3339(),
             expires_at: agent.expires_at.rfc3339(),
         }
+    }
+}
+
+impl View {
+    /// An agent as a change left it.
+    pub(crate) fn of(agent: Agent, rooms: &Rooms) -> Self {
+        let blueprint = agent.blueprint.as_deref().and_then(|name| rooms.authenticator.blueprint(name));
+        let standing = Standing::of(&agent, blueprint.as_deref(), rooms.clock.now());
+        Self::from(&Listed { agent: Arc::new(agent), standing })
     }
 }
 
@@ -90,9 +106,9 @@ impl Because {
 }
 
 /// The agent of this name or id.
-pub(crate) fn named(rooms: &Rooms, name: &str) -> Answer<Arc<Agent>> {
+pub(crate) fn named(rooms: &Rooms, name: &str) -> Answer<Listed> {
     let missing = || Failure::from(Problem::new(NO_AGENT, format!("`{}`", name.chars().take(80).collect::<String>())));
-    rooms.authenticator.agent(name).ok_or_else(missing)
+    rooms.authenticator.listed(name).ok_or_else(missing)
 }
 
 impl From<RegisterError> for Failure {

@@ -163,6 +163,7 @@ pub(crate) struct Wanted {
     server: Option<String>,
     tool: Option<String>,
     session: Option<String>,
+    instance: Option<String>,
     decision: Option<Outcome>,
     kind: Option<KindName>,
     since: Option<String>,
@@ -188,6 +189,7 @@ impl Wanted {
             server: self.server,
             tool: self.tool,
             session: self.session,
+            instance: self.instance,
             decision: self.decision,
             kind: self.kind.map(|kind| match kind {
                 KindName::Decision => Kind::Decision,

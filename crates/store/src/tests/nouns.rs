@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chancery_model::{
-    AgentState, Finding, Grant, GrantId, GrantMode, Limit, Server, Session, SessionId, SessionState, Severity, Span,
-    Timestamp, Tool, ToolState,
+    AgentState, Digest, Finding, Grant, GrantId, GrantMode, Limit, Server, Session, SessionId, SessionState, Severity,
+    Span, Timestamp, Tool, ToolState,
 };
 
 use super::{Counting, agent, draft, open};
@@ -92,6 +92,7 @@ async fn sessions_belong_to_agents() {
         purpose: Some("quarter end".into()),
         limits: Limit::read(r#"[{"type":"mcp_tool","server":"crm","constraints":{"n":{"max":2.5}}}]"#).unwrap().into(),
         presence_at: None,
+        manifest: Some(Digest([7; 32])),
     };
     let orphan = session.clone();
     let refused = write(&store, move |tx| Box::pin(async move { sessions::insert(tx, &orphan).await })).await;

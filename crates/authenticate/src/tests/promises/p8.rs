@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chancery_model::{Covered, Limit, Person, PersonState, SessionId, Span};
+use chancery_model::{Covered, Limit, Person, PersonState, SessionId, Span, Standing};
 use serde_json::{Value, json};
 
 use super::super::exchange::{ACCESS, Lenient, Party, claims_of};
@@ -166,8 +166,7 @@ impl Estate {
     }
 
     fn may_act(&self, agent: usize) -> bool {
-        let agent = self.world.auth.agent(&self.parties[agent].name).unwrap();
-        agent.may_authenticate(self.world.now())
+        self.world.auth.listed(&self.parties[agent].name).unwrap().standing == Standing::Active
     }
 
     fn person_now(&self, human: usize) -> Arc<Person> {

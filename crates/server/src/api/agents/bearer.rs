@@ -30,5 +30,5 @@ pub(crate) async fn handle(
     let bearer = if wanted.allow { BearerUse::Allowed } else { BearerUse::Refused };
     let because = Because { reason: wanted.reason };
     let changed = rooms.registrar.set_bearer(&name, bearer, because.text(), &peer.actor()).await?;
-    Ok(Json(View::from(&changed)))
+    Ok(Json(View::of(changed, &rooms)))
 }

@@ -26,5 +26,5 @@ pub(crate) async fn handle(
     Body(wanted): Body<Wanted>,
 ) -> Answer<Json<View>> {
     let lasts = input::time(&wanted.expires_at)? - rooms.clock.now();
-    Ok(Json(View::from(&rooms.registrar.extend(&name, lasts, &peer.actor()).await?)))
+    Ok(Json(View::of(rooms.registrar.extend(&name, lasts, &peer.actor()).await?, &rooms)))
 }

@@ -57,5 +57,5 @@ pub(crate) async fn handle(
     };
     let made = rooms.registrar.register(&registration, &peer.actor()).await?;
     let enrolment = CodeView::of(&made.agent.name, &made.code);
-    Ok((StatusCode::CREATED, Json(Made { agent: View::from(&made.agent), enrolment })))
+    Ok((StatusCode::CREATED, Json(Made { agent: View::of(made.agent, &rooms), enrolment })))
 }

@@ -54,5 +54,5 @@ pub(crate) async fn revoke(
     Path(name): Path<String>,
 ) -> Answer<Json<View>> {
     let changed = rooms.registrar.revoke_secrets(&name, Because::default().text(), &peer.actor()).await?;
-    Ok(Json(View::from(&changed)))
+    Ok(Json(View::of(changed, &rooms)))
 }

@@ -18,5 +18,5 @@ pub(crate) async fn handle(
     Path(name): Path<String>,
     Body(because): Body<Because>,
 ) -> Answer<Json<View>> {
-    Ok(Json(View::from(&rooms.registrar.suspend(&name, because.text(), &peer.actor()).await?)))
+    Ok(Json(View::of(rooms.registrar.suspend(&name, because.text(), &peer.actor()).await?, &rooms)))
 }

@@ -28,8 +28,8 @@ pub(crate) async fn handle(
 ) -> Answer<Json<Items<View>>> {
     let agent = wanted.agent.as_deref().map(|name| named(&rooms, name)).transpose()?;
     let found = match &agent {
-        Some(agent) if wanted.all => sessions::of_agent(&rooms.store, &agent.id).await?,
-        Some(agent) => rooms.authenticator.sessions().into_iter().filter(|s| s.agent == agent.id).collect(),
+        Some(found) if wanted.all => sessions::of_agent(&rooms.store, &found.agent.id).await?,
+        Some(found) => rooms.authenticator.sessions().into_iter().filter(|s| s.agent == found.agent.id).collect(),
         None => rooms.authenticator.sessions(),
     };
     Ok(Json(found.iter().map(|session| View::of(session, &rooms)).collect()))

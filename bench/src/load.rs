@@ -3,13 +3,14 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::process::Server;
 use crate::{Fallible, text, usage};
@@ -77,7 +78,13 @@ impl Plan<'_> {
     }
 
     async fn connection(&self, shared: Rc<RefCell<Shared>>) -> Fallible {
-        let mut stream = connect(self.server.address).await?;
+        match &self.server.socket {
+            None => self.over(connect(self.server.address).await?, shared).await,
+            Some(socket) => self.over(connect_socket(socket).await?, shared).await,
+        }
+    }
+
+    async fn over(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Rc<RefCell<Shared>>) -> Fallible {
         let mut buffer = Vec::with_capacity(16 * 1024);
         loop {
             let turn = shared.borrow().next;
@@ -110,6 +117,18 @@ pub fn once(address: SocketAddr, request: &[u8]) -> Fallible<String> {
     Ok(String::from_utf8_lossy(&buffer).into_owned())
 }
 
+/// The same to a server, through its socket where it has one.
+pub fn once_at(server: &Server, request: &[u8]) -> Fallible<String> {
+    let Some(socket) = &server.socket else { return once(server.address, request) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
+    let mut buffer = Vec::new();
+    runtime.block_on(async {
+        let mut stream = connect_socket(socket).await?;
+        exchange(&mut stream, request, &mut buffer).await
+    })?;
+    Ok(String::from_utf8_lossy(&buffer).into_owned())
+}
+
 /// A POST with a JSON body.
 pub fn post(path: &str, host: SocketAddr, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -124,7 +143,14 @@ async fn connect(address: SocketAddr) -> Fallible<TcpStream> {
     Ok(stream)
 }
 
-async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> Fallible {
+async fn connect_socket(socket: &Path) -> Fallible<UnixStream> {
+    UnixStream::connect(socket).await.map_err(|why| format!("cannot connect to {}: {why}", socket.display()))
+}
+
+async fn exchange<S>(stream: &mut S, request: &[u8], buffer: &mut Vec<u8>) -> Fallible
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     stream.write_all(request).await.map_err(|why| format!("cannot send: {why}"))?;
     buffer.clear();
     while !whole(buffer) {

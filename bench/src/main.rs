@@ -23,6 +23,7 @@ mod peers;
 mod policies;
 mod process;
 mod product;
+mod registry;
 mod row;
 mod scale;
 mod start;
@@ -55,7 +56,7 @@ struct Arguments {
     /// A tenth of the work: to see that everything runs, not to quote.
     #[arg(long)]
     quick: bool,
-    /// Only groups whose name contains this: decision, authzen, gateway, append, verify, start.
+    /// Only groups whose name contains this: decision, authzen, gateway, append, verify, start, registry.
     #[arg(long)]
     only: Option<String>,
     /// Serve one of the floors (used by the harness itself).
@@ -82,6 +83,7 @@ const GROUPS: &[Group] = &[
     Group { name: "append", rows: append::rows },
     Group { name: "verify", rows: verify::rows },
     Group { name: "start", rows: start::rows },
+    Group { name: "registry", rows: registry::rows },
 ];
 
 fn main() -> ExitCode {

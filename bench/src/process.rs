@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ pub struct Server {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The socket that is asked instead, where that is what is measured.
+    pub socket: Option<PathBuf>,
     /// How long it took until it was ready.
     pub ready_after: Duration,
     /// Its process and, where it works through others, theirs.
@@ -31,7 +33,14 @@ impl Server {
         BufReader::new(told).read_line(&mut line).map_err(text)?;
         let address = line.trim().parse().map_err(|_| format!("floor {name} did not start: {line}"))?;
         let pids = vec![child.id()];
-        Ok(Self { child, address, ready_after: since.elapsed(), pids })
+        Ok(Self { child, address, socket: None, ready_after: since.elapsed(), pids })
+    }
+
+    /// Asks it through this Unix socket from now on.
+    #[must_use]
+    pub fn through(mut self, socket: PathBuf) -> Self {
+        self.socket = Some(socket);
+        self
     }
 
     /// Starts our own endpoint without a record on a filled directory.
@@ -62,7 +71,7 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         }
         let pids = vec![child.id()];
-        Ok(Self { child, address, ready_after: since.elapsed(), pids })
+        Ok(Self { child, address, socket: None, ready_after: since.elapsed(), pids })
     }
 
     /// Its process id.

@@ -309,6 +309,36 @@ async fn a_cut_connection_is_gone_from_here_and_told_to_its_issuer() {
     assert_eq!(code(&call(&agent.at(&app)).await), "C4020");
 }
 
+#[tokio::test]
+async fn so_many_authorizations_are_begun_at_a_time_and_no_more() {
+    let world = World::start().await;
+    let (app, _agent) = started(&world, by_person()).await;
+    for _ in 0..64 {
+        begin(&app).await.ok();
+    }
+    assert_eq!(begin(&app).await.problem(400), "C4024");
+    app.clock().advance(Span::minutes(10));
+    begin(&app).await.ok();
+}
+
+/// A client that proves itself with our own key, which anybody can read the public half of.
+#[tokio::test]
+async fn others_read_who_we_are_and_which_key_is_ours() {
+    let world = World::start().await;
+    let oauth = json!({"mode": "client_credentials", "client_id": "us", "auth": "private_key_jwt"});
+    let (app, agent) = started(&world, oauth).await;
+    assert!(works(&call(&agent).await));
+    let keys = app.http().get(&app.at("/connections/jwks")).await.ok();
+    let kid = keys["keys"][0]["kid"].as_str().unwrap();
+    assert!(world.assertions().iter().all(|header| header.contains(kid)) && !world.assertions().is_empty());
+    assert!(keys["keys"][0]["d"].is_null(), "{keys}");
+    let about = app.http().get(&app.at("/connections/client.json")).await.ok();
+    assert_eq!(about["client_id"], app.at("/connections/client.json"));
+    assert_eq!(about["redirect_uris"], json!([app.at("/connections/callback")]));
+    let app = app.restart().await;
+    assert_eq!(app.http().get(&app.at("/connections/jwks")).await.ok(), keys, "it is the same after a restart");
+}
+
 /// A call waits at the authorization server while its agent is suspended: it is not sent again.
 #[tokio::test]
 async fn whoever_is_stopped_while_a_token_is_renewed_does_not_pass() {

@@ -59,6 +59,8 @@ struct Inner {
     asked: Mutex<Vec<String>>,
     calls: Mutex<usize>,
     keys: Mutex<BTreeSet<String>>,
+    /// Headers of client assertions.
+    assertions: Mutex<Vec<String>>,
     waiting: Semaphore,
     may: Semaphore,
 }
@@ -97,6 +99,7 @@ impl World {
             asked: Mutex::default(),
             calls: Mutex::default(),
             keys: Mutex::default(),
+            assertions: Mutex::default(),
             waiting: Semaphore::new(0),
             may: Semaphore::new(0),
         });
@@ -145,6 +148,11 @@ impl World {
     /// Keys that proofs were made with.
     pub(super) fn keys(&self) -> usize {
         lock(&self.inner.keys).len()
+    }
+
+    /// Headers of the assertions that clients proved themselves with.
+    pub(super) fn assertions(&self) -> Vec<String> {
+        lock(&self.inner.assertions).clone()
     }
 
     pub(super) fn newest_token(&self) -> String {
@@ -260,6 +268,10 @@ async fn token(State(world): State<Arc<Inner>>, headers: HeaderMap, body: Bytes)
             scope.clone_from(&lock(&world.granted));
         }
         _ => {}
+    }
+    if let Some((header, _)) = one("client_assertion").split_once('.') {
+        let header = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, header).unwrap();
+        lock(&world.assertions).push(String::from_utf8(header).unwrap());
     }
     if let Some(proof) = headers.get("dpop") {
         let head = proof.to_str().unwrap().split('.').next().unwrap().to_owned();

@@ -9,7 +9,9 @@ use chancery_store::connections::SealedConnection;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::address::is_resource_of;
 use super::client::AuthMethod;
+use super::config::OAuth;
 use super::error::ConnectError;
 use super::metadata::AuthorizationServer;
 use super::registration::Origin;
@@ -120,6 +122,16 @@ impl Connection {
         })
     }
 
+    /// Is it still what the configuration means? Tokens for another resource, of another issuer or of another client
+    /// are not sent to whatever stands there now.
+    pub(super) fn fits(&self, url: &str, oauth: &OAuth) -> bool {
+        let configured = oauth.client_id.as_ref();
+        is_resource_of(&self.resource, url)
+            && oauth.issuer.as_ref().is_none_or(|issuer| *issuer == self.server.issuer)
+            && (self.client.origin == Origin::Configured) == configured.is_some()
+            && configured.is_none_or(|id| *id == self.client.id)
+    }
+
     fn inner(&self) -> Result<Inner, ConnectError> {
         Ok(Inner {
             server: self.server.clone(),
@@ -166,4 +178,73 @@ fn place(id: &str) -> Place<'_> {
 
 fn broken(error: &dyn std::fmt::Display) -> ConnectError {
     ConnectError::internal(format!("what is kept of the connection cannot be used: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chancery_authenticate::SystemRandom;
+    use serde_json::json;
+
+    fn connection() -> Connection {
+        let key = Arc::new(AgentKey::generate().unwrap());
+        Connection {
+            server: AuthorizationServer::by_custom("https://as.example"),
+            client: KnownClient {
+                id: "us".into(),
+                origin: Origin::Configured,
+                method: AuthMethod::ClientSecretBasic,
+                secret: None,
+            },
+            resource: "https://crm.example/mcp".into(),
+            scopes: vec!["read".into(), "write".into()],
+            connected_at: Timestamp(1),
+            version: 1,
+            tokens: Some(Tokens {
+                access: Secret::new("access-canary".into()),
+                scheme: Scheme::Dpop,
+                refresh: Some(Secret::new("refresh-canary".into())),
+                key: Some(key),
+                issued_at: Timestamp(1),
+                expires_at: Some(Timestamp(2)),
+            }),
+        }
+    }
+
+    fn vault(directory: &std::path::Path) -> Vault {
+        let data = directory.join("data");
+        std::fs::create_dir_all(&data).unwrap();
+        Vault::open(&directory.join("kek"), &data, Arc::new(SystemRandom)).unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_opens_in_its_row_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let (vault, connection) = (vault(directory.path()), connection());
+        let stored = connection.seal(&vault, "crm", None).unwrap();
+        assert!(!stored.sealed.windows(6).any(|six| six == b"canary") && stored.open);
+        let opened = Connection::open(&vault, &stored).unwrap();
+        let (kept, tokens) = (connection.tokens.unwrap(), opened.tokens.unwrap());
+        assert_eq!((tokens.access, tokens.refresh, tokens.scheme), (kept.access, kept.refresh, Scheme::Dpop));
+        assert_eq!(tokens.key.unwrap().thumbprint(), kept.key.unwrap().thumbprint());
+        assert_eq!((opened.server, opened.scopes), (connection.server, connection.scopes));
+        for id in ["billing", "crm/mara"] {
+            assert!(Connection::open(&vault, &SealedConnection { id: id.into(), ..stored.clone() }).is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_not_sent_to_what_was_configured_later() {
+        let fits = |url: &str, change: serde_json::Value| {
+            let mut oauth = json!({"mode": "client_credentials", "client_id": "us", "secret": "s"});
+            oauth.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            connection().fits(url, &serde_json::from_value(oauth).unwrap())
+        };
+        assert!(fits("https://crm.example/mcp", json!({"issuer": "https://as.example"})));
+        assert!(fits("https://crm.example/mcp", json!({})));
+        assert!(!fits("https://other.example/mcp", json!({})));
+        assert!(!fits("https://crm.example/mcp", json!({"issuer": "https://other.example"})));
+        assert!(!fits("https://crm.example/mcp", json!({"client_id": "them"})));
+        assert!(!fits("https://crm.example/mcp", json!({"client_id": null})));
+    }
 }

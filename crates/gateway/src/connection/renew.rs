@@ -231,7 +231,11 @@ impl Connections {
         let stored = connections::get(&self.keeping.store, &row(&target.name, person)).await;
         let stored = stored.map_err(|e| ConnectError::store(&e))?;
         let opened = stored.map(|stored| Connection::open(&self.keeping.vault, &stored)).transpose()?;
-        self.put(slot, opened);
+        let fits = |connection: &Connection| connection.fits(&target.url, &target.oauth);
+        if opened.as_ref().is_some_and(|connection| !fits(connection)) {
+            tracing::warn!(server = %target.name, "its connection was made under another configuration and is not used");
+        }
+        self.put(slot, opened.filter(fits));
         Ok(())
     }
 

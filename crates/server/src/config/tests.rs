@@ -85,3 +85,22 @@ fn what_may_be_fetched_is_listed_by_host_and_port() {
         assert_eq!(parse(&format!("[fetch]\nallow = [\"{bad}\"]\n")).unwrap_err().place, "fetch", "{bad}");
     }
 }
+
+#[test]
+fn a_connection_stands_alone_and_has_what_its_mode_needs() {
+    let server = |more: &str| parse(&format!("[servers.crm]\n{more}\n"));
+    let oauth = "[servers.crm.oauth]\nmode = \"jwt_bearer\"\nclient_id = \"us\"\nassertion_file = \"token\"";
+    let config = server(&format!("url = \"http://127.0.0.1/\"\n{oauth}")).unwrap();
+    let file = config.servers["crm"].oauth.as_ref().unwrap().assertion_file.clone().unwrap();
+    assert_eq!(file, Path::new("/etc/chancery/token"));
+    let inject = "inject = {header=\"X-Key\", value=\"{secret}\", secret=\"crm\"}";
+    for bad in [
+        format!("url = \"http://127.0.0.1/\"\n{inject}\n{oauth}"),
+        format!("command = \"x\"\n{oauth}"),
+        "url = \"http://127.0.0.1/\"\n[servers.crm.oauth]\nmode = \"client_credentials\"".to_owned(),
+    ] {
+        assert_eq!(server(&bad).unwrap_err().place, "servers.crm.oauth", "{bad}");
+    }
+    let typo = server("url = \"http://127.0.0.1/\"\n[servers.crm.oauth]\nmode = \"authorization_code\"\nisuer = \"x\"");
+    assert_eq!(typo.unwrap_err().suggestion.as_deref(), Some("did you mean `issuer`?"));
+}

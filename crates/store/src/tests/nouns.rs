@@ -8,13 +8,14 @@ use chancery_model::{
 };
 
 use super::{Counting, agent, draft, open};
+use crate::connections::SealedConnection;
 use crate::enrolments::Enrolment;
 use crate::keys::SealedKey;
 use crate::policies::PolicySet;
 use crate::secrets::SealedSecret;
 use crate::{
-    BoxFuture, Store, StoreError, Tx, agents, enrolments, findings, grants, keys, policies, secrets, servers, sessions,
-    tools,
+    BoxFuture, Store, StoreError, Tx, agents, connections, enrolments, findings, grants, keys, policies, secrets,
+    servers, sessions, tools,
 };
 
 async fn write<T, F>(store: &Store, change: F) -> Result<T, StoreError>
@@ -259,4 +260,37 @@ async fn policy_sets_are_kept_as_they_were() {
     assert_eq!(policies::newest(&store).await.unwrap(), Some(set("v1", later(2))));
     assert_eq!(policies::get(&store, "v2").await.unwrap(), Some(set("v2", later(1))));
     assert_eq!(policies::get(&store, "v3").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn connections_are_replaced_as_a_whole_and_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let first = SealedConnection {
+        id: "crm".into(),
+        server: "crm".into(),
+        person: None,
+        open: true,
+        issuer: "https://as.example".into(),
+        client_id: "us".into(),
+        scopes: "read write".into(),
+        version: 1,
+        sealed: b"sealed: tokens".to_vec(),
+        kek_version: 1,
+        connected_at: NOW,
+        expires_at: Some(later(60)),
+    };
+    let own = SealedConnection { id: "crm/mara".into(), person: Some("mara".into()), ..first.clone() };
+    let second =
+        SealedConnection { open: false, version: 2, expires_at: None, sealed: b"other".to_vec(), ..first.clone() };
+    assert!(!format!("{first:?}").contains("sealed:"));
+    for new in [first, own.clone(), second.clone()] {
+        write(&store, move |tx| Box::pin(async move { connections::put(tx, &new).await })).await.unwrap();
+    }
+    assert_eq!(connections::all(&store).await.unwrap(), [second.clone(), own.clone()]);
+    let remove = || write(&store, move |tx| Box::pin(async move { connections::remove(tx, "crm").await }));
+    assert!(remove().await.unwrap());
+    assert!(!remove().await.unwrap());
+    assert_eq!(connections::get(&store, "crm").await.unwrap(), None);
+    assert_eq!(connections::get(&store, "crm/mara").await.unwrap(), Some(own));
 }

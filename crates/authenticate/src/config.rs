@@ -2,6 +2,7 @@
 
 use chancery_model::Span;
 
+use crate::token::Partner;
 use crate::{delegation, dpop};
 
 /// Settings of this room, with safe defaults.
@@ -23,6 +24,10 @@ pub struct Config {
     pub sessions: SessionLimits,
     /// How chains of delegation are bounded.
     pub delegation: delegation::Limits,
+    /// Authorization servers that take our word for who our people are.
+    pub partners: Vec<Partner>,
+    /// The audience of transaction tokens; the issuer where there is none.
+    pub transactions: Option<String>,
     /// How many verified tokens are remembered.
     pub cached_tokens: usize,
 }
@@ -49,6 +54,8 @@ impl Default for Config {
             dpop: dpop::Config::default(),
             sessions: SessionLimits::default(),
             delegation: delegation::Limits::default(),
+            partners: Vec::new(),
+            transactions: None,
             cached_tokens: 65_536,
         }
     }
@@ -64,6 +71,11 @@ impl Config {
     /// Where tokens are to be asked for.
     pub fn token_endpoint(&self) -> String {
         format!("{}/oauth/token", self.issuer)
+    }
+
+    /// What transaction tokens are for.
+    pub(crate) fn trust_domain(&self) -> &str {
+        self.transactions.as_deref().unwrap_or(&self.issuer)
     }
 
     /// Where tokens are asked about (RFC 7662).

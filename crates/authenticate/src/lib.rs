@@ -52,5 +52,5 @@ pub use refused::Refused;
 pub use registry::{AgentFilter, Listed, Page};
 pub use sessions::SessionError;
 pub use system::SystemRandom;
-pub use token::{OauthError, TokenBody, TokenRequest, TokenResponse};
+pub use token::{OauthError, Partner, TokenBody, TokenRequest, TokenResponse};
 pub use vault::{Place, Vault, VaultError};

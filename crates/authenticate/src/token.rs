@@ -18,9 +18,11 @@ use crate::replay::Replayed;
 use crate::sessions::SessionError;
 
 mod client_credentials;
+mod elsewhere;
 mod exchange;
 mod form;
 
+pub use elsewhere::Partner;
 pub(crate) use form::Form;
 
 /// Every grant type there is here.

@@ -43,6 +43,8 @@ pub struct Config {
     pub kek: PathBuf,
     /// Tokens and sessions.
     pub tokens: Tokens,
+    /// Chains of delegation, and whom others take our word for.
+    pub delegation: Delegation,
     /// The log.
     pub log: Log,
     /// Documents that are fetched from addresses others named.
@@ -55,6 +57,35 @@ pub struct Config {
     pub record_fields: Vec<String>,
     /// The search path for the programs of child processes.
     pub path: Option<String>,
+}
+
+/// Chains of delegation, and who takes our word for our people.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Delegation {
+    /// How many agents may stand in a chain: 1 to 16.
+    pub depth: usize,
+    /// Authorization servers that take identity assertions of ours.
+    pub partners: Vec<Partner>,
+    /// The audience of transaction tokens; the address of this server where there is none.
+    pub transactions: Option<String>,
+}
+
+/// An authorization server that takes our word for who our people are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partner {
+    /// Its issuer identifier.
+    pub issuer: String,
+    /// What it calls our agents; each agent's own id where there is nothing.
+    #[serde(default)]
+    pub client_id: Option<String>,
+}
+
+impl Default for Delegation {
+    fn default() -> Self {
+        Self { depth: 4, partners: Vec::new(), transactions: None }
+    }
 }
 
 /// Lifetimes.
@@ -224,6 +255,7 @@ impl Config {
         check_public_url(self.public_url.as_deref())?;
         check_kek(&self.kek, &self.data)?;
         check_tokens(&self.tokens)?;
+        check_delegation(&self.delegation)?;
         settings::fetch(self).check().map_err(|e| ConfigError::key("fetch", e.to_string()))?;
         self.servers.iter().try_for_each(|(name, server)| check_server(name, server))
     }
@@ -261,6 +293,14 @@ fn check_kek(kek: &Path, data: &Path) -> Result<(), ConfigError> {
     if kek.starts_with(data) {
         let message = format!("{} lies in the data directory {}", kek.display(), data.display());
         return Err(ConfigError::key("kek", message).hint("a copy of the data must not bring its key along"));
+    }
+    Ok(())
+}
+
+fn check_delegation(delegation: &Delegation) -> Result<(), ConfigError> {
+    if !(1..=16).contains(&delegation.depth) {
+        let message = format!("{} is not within 1 and 16", delegation.depth);
+        return Err(ConfigError::key("delegation.depth", message));
     }
     Ok(())
 }

@@ -21,4 +21,6 @@ mod rooms;
 mod settings;
 
 pub use app::App;
-pub use config::{Command, Config, ConfigError, Fetch, Inject, Log, Pin, Places, Tokens, Transport, Upstream};
+pub use config::{
+    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Partner, Pin, Places, Tokens, Transport, Upstream,
+};

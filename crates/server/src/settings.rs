@@ -1,9 +1,9 @@
 //! What each room is told of the configuration.
 
-use chancery_authenticate::SessionLimits;
+use chancery_authenticate::{DelegationLimits, SessionLimits};
 use chancery_gateway::{Inject, PinMode, ServerConfig};
 
-use crate::{Config, Pin, Transport, Upstream};
+use crate::{Config, Partner, Pin, Transport, Upstream};
 
 /// The room that knows who is calling.
 pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate::Config {
@@ -12,6 +12,9 @@ pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate:
         issuer: url.to_owned(),
         audiences: servers.chain([format!("{url}/access/v1")]).collect(),
         token_lifetime: config.tokens.lifetime(),
+        delegation: DelegationLimits { depth: config.delegation.depth },
+        partners: config.delegation.partners.iter().map(partner).collect(),
+        transactions: config.delegation.transactions.clone(),
         sessions: SessionLimits {
             maximum: config.tokens.session(),
             idle: config.tokens.idle(),
@@ -19,6 +22,10 @@ pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate:
         },
         ..chancery_authenticate::Config::default()
     }
+}
+
+fn partner(partner: &Partner) -> chancery_authenticate::Partner {
+    chancery_authenticate::Partner { issuer: partner.issuer.clone(), client_id: partner.client_id.clone() }
 }
 
 /// Documents from addresses that others named.

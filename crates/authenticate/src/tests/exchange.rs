@@ -10,7 +10,7 @@ use super::{AUDIENCE, ISSUER, TOKEN_URL, World, config, form};
 use crate::client::{AgentKey, ProofFor};
 use crate::jose::decode;
 use crate::token::TokenBody;
-use crate::{Caller, Config, DelegationLimits, Delegations, Handing, OauthError, RequestFacts, TokenRequest};
+use crate::{Caller, Config, DelegationLimits, Delegations, Handing, OauthError, Partner, RequestFacts, TokenRequest};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 pub(in crate::tests) const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -395,6 +395,42 @@ async fn a_token_is_told_about_and_given_back() {
     assert_eq!(said(&c, &own), json!({"active": false}));
     assert_eq!(said(&c, &below), json!({"active": false}), "and everything below it");
     assert!(world.used(&b, &below).is_err());
+}
+
+#[tokio::test]
+async fn partners_are_told_in_whose_name_and_systems_which_transaction() {
+    let partner = Partner { issuer: "https://as.partner.example".into(), client_id: Some("acme".into()) };
+    let world = World::lenient(Config { partners: vec![partner], ..config() }).await;
+    let (a, b) = (world.party("a").await, world.party("b").await);
+    let anna = world.person("anna").await;
+    let root = world.acting_for(&a, &anna).await;
+    let wants = [("requested_token_type", "urn:ietf:params:oauth:token-type:id-jag"), ("scope", "read write")];
+    let told = [&wants[..], &[("audience", "https://as.partner.example")]].concat();
+    let jag = world.exchanged(&a, &root, &told).await.unwrap();
+    assert_eq!((jag.token_type, jag.issued_token_type), ("N_A", Some(wants[0].1)));
+    let jag = jag.access_token.expose().to_owned();
+    let header: Value = serde_json::from_slice(&decode(jag.split('.').next().unwrap()).unwrap()).unwrap();
+    let said = claims_of(&jag);
+    assert_eq!(header["typ"], "oauth-id-jag+jwt");
+    assert_eq!((&said["sub"], &said["client_id"]), (&json!(anna.id.as_str()), &json!("acme")));
+    assert_eq!((&said["aud"], &said["scope"]), (&json!("https://as.partner.example"), &json!("read write")));
+    assert!(world.used(&a, &jag).is_err() && world.exchanged(&a, &jag, &[]).await.is_err(), "it is no access token");
+    let stranger = [&wants[..], &[("audience", "https://other.example")]].concat();
+    assert_eq!(world.exchanged(&a, &root, &stranger).await.unwrap_err().error, "invalid_target");
+    let own = world.own_token(&b).await;
+    assert_eq!(world.exchanged(&b, &own, &told).await.unwrap_err().error, "invalid_grant", "no person behind it");
+
+    let wants =
+        [("requested_token_type", "urn:ietf:params:oauth:token-type:txn_token"), ("request_details", r#"{"order":7}"#)];
+    let txn = world.exchanged(&a, &root, &wants).await.unwrap();
+    let said = claims_of(txn.access_token.expose());
+    assert_eq!((&said["aud"], &said["tctx"]["order"]), (&json!(ISSUER), &json!(7)));
+    assert_eq!((&said["sub"], &said["req_wl"]), (&json!(anna.id.as_str()), &claims_of(&root)["client_id"]));
+    assert!(said["exp"].as_i64().unwrap() - said["iat"].as_i64().unwrap() <= 60);
+    let twice = world.exchanged(&a, &root, &[wants[0], ("request_details", r#"{"a":1,"a":2}"#)]).await;
+    assert_eq!(twice.unwrap_err().error, "invalid_request");
+    let both = [wants[0], ("may_act", "b")];
+    assert_eq!(world.exchanged(&a, &root, &both).await.unwrap_err().error, "invalid_request");
 }
 
 #[tokio::test]

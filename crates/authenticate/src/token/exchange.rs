@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use chancery_model::{AgentId, Covered, Limit, Stated, problem};
 
+use super::elsewhere::{ID_JAG, TXN_TOKEN};
 use super::form::request;
 use super::{Call, OauthError, TokenBody, Wanted};
 use crate::access::{Access, Binding};
@@ -31,11 +32,13 @@ pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange"
 /// The one type of token that is taken and, unless another is asked for, issued (RFC 8693, section 3).
 pub(crate) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
+const ISSUED: &str = "`urn:ietf:params:oauth:token-type:access_token`, `…:id-jag` and `…:txn_token`";
+
 /// What is asked for.
-struct Exchange<'a> {
-    subject: Arc<Access>,
-    lineage: Lineage,
-    client: Client,
+pub(super) struct Exchange<'a> {
+    pub(super) subject: Arc<Access>,
+    pub(super) lineage: Lineage,
+    pub(super) client: Client,
     binding: Binding,
     /// The agent that is to act next, where the token is to be handed over.
     next: Option<AgentId>,
@@ -50,7 +53,7 @@ impl Authenticator {
     /// Answers an exchange.
     pub(super) async fn exchange(&self, call: &Call<'_>) -> Result<TokenBody, OauthError> {
         let form = &call.form;
-        self.refuse_foreign_parameters(call)?;
+        let kind = wanted_kind(call)?;
         let client = self.client(call)?;
         let subject = self.subject(form.needed("subject_token")?, form.needed("subject_token_type")?)?;
         self.actor(call, &client, &subject)?;
@@ -58,7 +61,7 @@ impl Authenticator {
             self.binding(call, &client)?.ok_or_else(|| refused("a token without a binding is not exchanged"))?;
         let next = form.one("may_act")?.map(|name| self.next_actor(name)).transpose()?;
         let exchange = Exchange {
-            audience: self.exchanged_for(call, next.is_some())?,
+            audience: self.exchanged_for(call, next.is_some() || kind != ACCESS_TOKEN)?,
             lineage: Lineage::of(&subject.session),
             limits: form.limits()?,
             purpose: form.purpose()?,
@@ -73,6 +76,12 @@ impl Authenticator {
             exchange.narrows()?;
         }
         exchange.reaches(&self.config.issuer)?;
+        match kind {
+            ID_JAG if exchange.is_own() => return self.identity_assertion(call, &exchange).await,
+            TXN_TOKEN if exchange.is_own() => return self.transaction_token(call, &exchange).await,
+            ACCESS_TOKEN => {}
+            _ => return Err(request("take the session over first: only an agent's own token is exchanged for this")),
+        }
         let session = match exchange.is_own() {
             true => self.own(&exchange).await?,
             false => self.delegated(&exchange).await?,
@@ -86,17 +95,6 @@ impl Authenticator {
         };
         let body = self.issue(&session, &wanted)?;
         Ok(TokenBody { issued_token_type: Some(ACCESS_TOKEN), ..body })
-    }
-
-    /// Nothing about the chain is taken from the request but who is to act next.
-    fn refuse_foreign_parameters(&self, call: &Call<'_>) -> Result<(), OauthError> {
-        if call.form.one("act")?.is_some() || call.form.one("cnf")?.is_some() || call.form.one("sub")?.is_some() {
-            return Err(request("`act`, `cnf` and `sub` follow from the tokens: leave them out"));
-        }
-        match call.form.one("requested_token_type")? {
-            None | Some(ACCESS_TOKEN) => Ok(()),
-            Some(_) => Err(request(format!("`requested_token_type` must be `{ACCESS_TOKEN}`"))),
-        }
     }
 
     /// An access token of ours that is in force.
@@ -167,9 +165,12 @@ impl Authenticator {
     }
 
     /// A token that is handed over is for us; every other one for one of our resources.
-    fn exchanged_for<'a>(&'a self, call: &Call<'a>, handed_over: bool) -> Result<&'a str, OauthError> {
-        if !handed_over {
+    fn exchanged_for<'a>(&'a self, call: &Call<'a>, not_ours: bool) -> Result<&'a str, OauthError> {
+        if !not_ours {
             return self.resource(&call.form);
+        }
+        if call.form.one("requested_token_type")?.is_some_and(|kind| kind != ACCESS_TOKEN) {
+            return Ok(&self.config.issuer);
         }
         let (audience, resource) = (call.form.one("audience")?, call.form.one("resource")?);
         match resource.or(audience) {
@@ -226,6 +227,10 @@ impl<'a> Exchange<'a> {
         self.subject.session.session().agent == self.client.slot.agent().id
     }
 
+    pub(super) fn agent(&self) -> AgentId {
+        self.client.slot.agent().id.clone()
+    }
+
     fn opening(&'a self, verb: &'static str) -> Opening<'a> {
         Opening {
             instance: self.instance,
@@ -261,6 +266,20 @@ impl<'a> Exchange<'a> {
         let why = format!("the session has nothing to do with server `{server}`");
         Err(OauthError::new(problem::BAD_RESOURCE, "invalid_target", why))
     }
+}
+
+/// What is to be issued. Nothing about the chain is taken from the request but who is to act next.
+fn wanted_kind(call: &Call<'_>) -> Result<&'static str, OauthError> {
+    if call.form.one("act")?.is_some() || call.form.one("cnf")?.is_some() || call.form.one("sub")?.is_some() {
+        return Err(request("`act`, `cnf` and `sub` follow from the tokens: leave them out"));
+    }
+    let kind = call.form.one("requested_token_type")?.unwrap_or(ACCESS_TOKEN);
+    let known = [ACCESS_TOKEN, ID_JAG, TXN_TOKEN].into_iter().find(|known| *known == kind);
+    let known = known.ok_or_else(|| request(format!("`requested_token_type` must be one of {ISSUED}")))?;
+    if known != ACCESS_TOKEN && call.form.one("may_act")?.is_some() {
+        return Err(request("`may_act` hands over an access token and nothing else"));
+    }
+    Ok(known)
 }
 
 fn refused(why: impl Into<String>) -> OauthError {

@@ -71,7 +71,9 @@ impl<'a> Form<'a> {
     }
 
     pub(super) fn refuse_scope(&self) -> Result<(), OauthError> {
-        if self.one("scope")?.is_none_or(|scope| scope.trim().is_empty()) {
+        // The scopes of a token for elsewhere are those of elsewhere.
+        let elsewhere = self.one("requested_token_type")?.is_some_and(|kind| kind != super::exchange::ACCESS_TOKEN);
+        if elsewhere || self.one("scope")?.is_none_or(|scope| scope.trim().is_empty()) {
             return Ok(());
         }
         let why = "there are no scopes here: rights come from grants and policies, narrowed by `authorization_details`";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Command, Config, ConfigError, Fetch, Inject, Log, Pin, Places, Tokens, Transport, Upstream};
+use super::{Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Pin, Places, Tokens, Transport, Upstream};
 
 const PORT: u16 = 8420;
 
@@ -20,6 +20,7 @@ pub(super) struct File {
     policies: Option<PathBuf>,
     kek: Option<PathBuf>,
     tokens: Tokens,
+    delegation: Delegation,
     log: Log,
     fetch: Fetch,
     servers: BTreeMap<String, Server>,
@@ -55,6 +56,7 @@ impl File {
             policies: at(self.policies.unwrap_or_else(|| "policies".into())),
             kek: self.kek.map_or_else(|| places.kek.clone(), at),
             tokens: self.tokens,
+            delegation: self.delegation,
             log: self.log,
             fetch: Fetch { authorities: self.fetch.authorities.map(at), ..self.fetch },
             servers: servers.collect::<Result<_, ConfigError>>()?,

@@ -14,6 +14,7 @@ use clap::Parser;
 
 mod append;
 mod authzen;
+mod chain;
 mod client;
 mod decision;
 mod floors;
@@ -27,6 +28,7 @@ mod registry;
 mod row;
 mod scale;
 mod start;
+mod tokens;
 mod unrecorded;
 mod usage;
 mod verify;
@@ -56,7 +58,7 @@ struct Arguments {
     /// A tenth of the work: to see that everything runs, not to quote.
     #[arg(long)]
     quick: bool,
-    /// Only groups whose name contains this: decision, authzen, gateway, append, verify, start, registry.
+    /// Only groups whose name contains this: decision, authzen, gateway, append, verify, start, registry, tokens.
     #[arg(long)]
     only: Option<String>,
     /// Serve one of the floors (used by the harness itself).
@@ -84,6 +86,7 @@ const GROUPS: &[Group] = &[
     Group { name: "verify", rows: verify::rows },
     Group { name: "start", rows: start::rows },
     Group { name: "registry", rows: registry::rows },
+    Group { name: "tokens", rows: tokens::rows },
 ];
 
 fn main() -> ExitCode {

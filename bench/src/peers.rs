@@ -79,6 +79,50 @@ principalPolicy:
     )
 }
 
+/// The npm package of the OpenID Connect provider.
+const OIDC: &str = "oidc-provider";
+/// The secret of its one client.
+pub const OIDC_SECRET: &str = "shared-secret-of-the-benchmark-for-the-peer";
+/// It issues ES256 JWTs for `urn:bench:jwt`, and opaque tokens without a resource.
+const OIDC_SERVER: &str = r#"
+import Provider from 'oidc-provider';
+import { generateKeyPairSync } from 'node:crypto';
+const [port, secret] = process.argv.slice(2);
+const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
+const provider = new Provider(`http://127.0.0.1:${port}`, {
+  jwks: { keys: [{ ...key, alg: 'ES256', use: 'sig', kid: 'one' }] },
+  clients: [{
+    client_id: 'agent', client_secret: secret, grant_types: ['client_credentials'], redirect_uris: [],
+    response_types: [], token_endpoint_auth_method: 'client_secret_post', id_token_signed_response_alg: 'ES256',
+  }],
+  features: {
+    devInteractions: { enabled: false }, clientCredentials: { enabled: true }, introspection: { enabled: true },
+    resourceIndicators: {
+      enabled: true, defaultResource: () => undefined, useGrantedResource: () => true,
+      getResourceServerInfo: () => ({ scope: '', accessTokenFormat: 'jwt', accessTokenTTL: 300, jwt: { sign: { alg: 'ES256' } } }),
+    },
+  },
+});
+provider.listen(Number(port), '127.0.0.1');
+"#;
+
+/// oidc-provider in one process, with everything in memory.
+pub fn oidc_provider() -> Fallible<Server> {
+    let folder = folder()?.join("oidc");
+    if !folder.join("node_modules").join(OIDC).exists() {
+        eprintln!("installing {OIDC}");
+        fs::create_dir_all(&folder).map_err(text)?;
+        let mut npm = Command::new("npm");
+        run(npm.args(["install", "--no-save", "--loglevel=error", "--prefix"]).arg(&folder).arg(OIDC))?;
+    }
+    let (script, address) = (folder.join("server.mjs"), process::free_address()?);
+    fs::write(&script, OIDC_SERVER).map_err(text)?;
+    let mut command = Command::new("node");
+    command.arg(&script).arg(address.port().to_string()).arg(OIDC_SECRET).env("NODE_ENV", "production");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    Server::start(&mut command, address, START, process::accepts)
+}
+
 /// nginx as a plain reverse proxy with kept-alive connections to the upstream, without an access log.
 pub fn nginx(upstream: SocketAddr, folder: &Path) -> Fallible<Server> {
     if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {

@@ -23,8 +23,11 @@ when {
 };"#,
 );
 
+/// Anybody may hand anything to anybody.
+const DELEGATE: (&str, &str) = ("delegate", r#"permit (principal, action == Action::"delegate", resource is Agent);"#);
+
 /// All of it as one policy file.
 pub fn file() -> String {
-    let all = STATIC.iter().chain(std::iter::once(&TEMPLATE));
+    let all = STATIC.iter().chain([&TEMPLATE, &DELEGATE]);
     all.map(|(id, text)| format!("@id(\"{id}\")\n{text}\n\n")).collect()
 }

@@ -139,7 +139,7 @@ fn arguments(amount: i64) -> Value {
 
 fn decide(engine: &Engine, now: Timestamp, agent: &str, args: &Value, allowed: bool) -> Fallible {
     let by =
-        Acting { agent, human: None, session_age: Span::seconds(12), reason: Some("the customer was charged twice") };
+        Acting { session_age: Span::seconds(12), reason: Some("the customer was charged twice"), ..Acting::of(agent) };
     let call = ToolCall { by, server: "billing", tool: "echo", definition: None, args, args_digest: [7; 32] };
     let verdict = engine.tool_call(&call, now);
     if verdict.allows() == allowed { Ok(()) } else { Err(format!("{agent}, {args}: {verdict:?}")) }

@@ -91,6 +91,7 @@ pub fn intent(number: usize) -> Draft {
             grants: vec!["grt_01jd0r2m6h8x3v5k7n9q1s3t5w".into()],
             policies: vec!["refund-small".into()],
             policy_version: Some("5f2b7c0d9e1a4c3b8f6d5e4a3b2c1d0f5f2b7c0d9e1a4c3b8f6d5e4a3b2c1d0f".into()),
+            ..Authority::default()
         },
         decision: Some(Outcome::Allow),
         ..Draft::default()

@@ -99,7 +99,7 @@ fn a_tool_is_listed_exactly_if_some_arguments_might_be_permitted() {
     let sources = Sources { files: &files, servers: &servers, tools: &tools, hash };
     let engine = Engine::new(Snapshot::build(&sources).expect("the policies load"));
     engine.agent_changed(&assistant());
-    let by = Acting { agent: "crm-assistant", human: None, session_age: Span::seconds(1), reason: None };
+    let by = Acting { session_age: Span::seconds(1), ..Acting::of("crm-assistant") };
     let listed = || ["get_invoice", "refund"].map(|tool| engine.lists(by, "billing", tool, NOW));
     assert_eq!(listed(), [false, false], "nothing is granted");
     engine.grant_changed(&grant(1, "tools-read", "Server::\"billing\"")).expect("a grant");

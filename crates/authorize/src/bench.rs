@@ -70,10 +70,10 @@ impl Bench {
 
     fn call(&self, tool: &str) -> Verdict {
         let by = Acting {
-            agent: &self.agent,
             human: Some("mia@example.com"),
             session_age: Span::minutes(7),
             reason: Some("the customer asked for it"),
+            ..Acting::of(&self.agent)
         };
         let server = server_of(tool);
         let call =

@@ -1,5 +1,8 @@
 //! What an agent asks for at the gateway.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use chancery_model::{Hash, Span};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +20,56 @@ pub struct Acting<'a> {
     pub session_age: Span,
     /// The reason it stated.
     pub reason: Option<&'a str>,
+    /// What its session did, and where its meters stand.
+    pub facts: &'a Facts,
+}
+
+impl<'a> Acting<'a> {
+    /// An agent for itself, at the beginning of its session.
+    pub fn of(agent: &'a str) -> Self {
+        Self { agent, human: None, session_age: Span(0), reason: None, facts: &NOTHING }
+    }
+}
+
+/// What is known of an act beside its request. It is kept with the decision wherever a policy looks at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// Where each meter stands, before this act. One that is not here stands at 0.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub meters: BTreeMap<Arc<str>, i64>,
+    /// The tools, as "server/tool", that succeeded in the session.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub done: BTreeSet<Arc<str>>,
+    /// Calls of tools that were begun in the session.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub calls: i64,
+    /// What the session is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Arc<str>>,
+    /// What the task within it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Arc<str>>,
+}
+
+static NOTHING: Facts =
+    Facts { meters: BTreeMap::new(), done: BTreeSet::new(), calls: 0, purpose: None, task: None };
+
+impl Facts {
+    /// Of a session that did nothing yet.
+    pub fn none() -> &'static Self {
+        &NOTHING
+    }
+
+    /// Is there nothing to be kept?
+    pub fn is_none(&self) -> bool {
+        *self == NOTHING
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// A call of a tool.
@@ -68,6 +121,9 @@ pub enum Asked {
         /// The stated reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// What else was known.
+        #[serde(default, skip_serializing_if = "Facts::is_none")]
+        facts: Facts,
         /// The server.
         server: String,
         /// The tool.
@@ -88,6 +144,9 @@ pub enum Asked {
         /// The stated reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// What else was known.
+        #[serde(default, skip_serializing_if = "Facts::is_none")]
+        facts: Facts,
         /// The server.
         server: String,
         /// The action.
@@ -107,6 +166,7 @@ impl From<&ToolCall<'_>> for Asked {
             human: call.by.human.map(str::to_owned),
             session_age: call.by.session_age.as_seconds(),
             reason: call.by.reason.map(str::to_owned),
+            facts: call.by.facts.clone(),
             server: call.server.to_owned(),
             tool: call.tool.to_owned(),
             args: call.args.clone(),
@@ -121,6 +181,7 @@ impl From<&ServerAct<'_>> for Asked {
             human: act.by.human.map(str::to_owned),
             session_age: act.by.session_age.as_seconds(),
             reason: act.by.reason.map(str::to_owned),
+            facts: act.by.facts.clone(),
             server: act.server.to_owned(),
             action: act.action.to_owned(),
             resource: act.resource.map(str::to_owned),

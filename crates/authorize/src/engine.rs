@@ -13,7 +13,7 @@ use crate::call::{Acting, ServerAct, ToolCall};
 use crate::decide::{Candidate, Judge, Lookup, Query, decide, satisfied, slice};
 use crate::entity::Node;
 use crate::grants::Grants;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Needs, Snapshot};
 use crate::verdict::{Permit, Verdict};
 
 pub(crate) mod delegate;
@@ -112,6 +112,11 @@ impl Engine {
     /// The policy set in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.state.load().snapshot)
+    }
+
+    /// What the policy set in force wants to know of an act beside its request.
+    pub fn needs(&self) -> Arc<Needs> {
+        Arc::clone(&self.state.load().snapshot.needs)
     }
 
     /// How many grants it holds, the expired ones included.

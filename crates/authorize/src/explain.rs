@@ -31,15 +31,15 @@ impl Engine {
                 let (state, grants) = self.parts();
                 explained(&state, grants, query::evaluation(&state, evaluation.question(), now), now)
             }
-            Asked::ToolCall { agent, human, session_age, reason, server, tool, args } => {
-                let by = acting(agent, human.as_deref(), *session_age, reason.as_deref());
+            Asked::ToolCall { agent, human, session_age, reason, facts, server, tool, args } => {
+                let by = Acting { facts, ..acting(agent, human.as_deref(), *session_age, reason.as_deref()) };
                 self.explain_tool_call(
                     &ToolCall { by, server, tool, definition: None, args, args_digest: Hash::default() },
                     now,
                 )
             }
-            Asked::ServerAct { agent, human, session_age, reason, server, action, resource } => {
-                let by = acting(agent, human.as_deref(), *session_age, reason.as_deref());
+            Asked::ServerAct { agent, human, session_age, reason, facts, server, action, resource } => {
+                let by = Acting { facts, ..acting(agent, human.as_deref(), *session_age, reason.as_deref()) };
                 let resource = resource.as_deref();
                 self.explain_server_act(&ServerAct { by, server, action, resource, args_digest: Hash::default() }, now)
             }
@@ -66,7 +66,7 @@ pub fn as_of(grants: &[Grant], at: Timestamp) -> Vec<Grant> {
 }
 
 fn acting<'a>(agent: &'a str, human: Option<&'a str>, session_age: i64, reason: Option<&'a str>) -> Acting<'a> {
-    Acting { agent, human, session_age: Span::seconds(session_age), reason }
+    Acting { human, session_age: Span::seconds(session_age), reason, ..Acting::of(agent) }
 }
 
 fn miss(policy: &str, needs: impl Into<String>) -> NearMiss {

@@ -1,7 +1,7 @@
 //! A policy directory: what is read from it, and what the command line does with it.
 //!
 //! Cedar's own layout: `*.cedar` (policies and templates, each with an `@id`), `*.cedarschema`, `entities.json`,
-//! `tests/*.json` in the shape of Cedar's `run-tests`. Everything else is left alone.
+//! `tests/*.json` in the shape of Cedar's `run-tests`; and `meters.json`. Everything else is left alone.
 
 use std::collections::BTreeMap;
 use std::fs::FileType;
@@ -58,11 +58,17 @@ impl Files {
         self.0.get("entities.json").map(String::as_str)
     }
 
+    /// `meters.json`.
+    pub fn meters(&self) -> Option<&str> {
+        self.0.get(crate::load::METERS_FILE).map(String::as_str)
+    }
+
     /// The bytes that a version of the policy set is the digest of: every file that decides anything.
     pub fn canonical(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let entities = self.entities().map(|text| ("entities.json", text));
-        for (name, text) in self.schemas().chain(self.policies()).chain(entities) {
+        let meters = self.meters().map(|text| (crate::load::METERS_FILE, text));
+        for (name, text) in self.schemas().chain(self.policies()).chain(entities).chain(meters) {
             for part in [name, text] {
                 bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
                 bytes.extend_from_slice(part.as_bytes());
@@ -140,7 +146,9 @@ pub const BASE_SCHEMA: &str = crate::schema::BASE;
 /// The schema a directory is checked against, as Cedar writes it: the base, its own files, the tools' actions.
 pub fn schema(sources: &Sources<'_>) -> String {
     let none = |_: &str| false;
-    crate::schema::written(sources.files, &crate::tools::generate(sources.tools, none).fragment)
+    // What is wrong with the meters is for `check` to say.
+    let meters = crate::load::meters(sources, &mut Vec::new());
+    crate::schema::written(sources.files, &crate::tools::generate(sources.tools, none).fragment, &meters)
 }
 
 /// One policy file that is not written as the formatter writes it.

@@ -36,7 +36,7 @@ pub use authzen::{
     ActionRef, BadEvaluation, EntityRef, Evaluation, Evaluations, Options, PartialEvaluation, Question, Semantics,
     evaluations,
 };
-pub use call::{Acting, Asked, ServerAct, ToolCall};
+pub use call::{Acting, Asked, Facts, ServerAct, ToolCall};
 pub use diagnostic::{Diagnostic, Severity};
 pub use engine::Engine;
 pub use engine::delegate::{From, Link};
@@ -44,7 +44,7 @@ pub use explain::as_of;
 pub use files::Files;
 pub use json::Properties;
 pub use schema::{BASE as BASE_SCHEMA, BASE_FILE};
-pub use snapshot::{Snapshot, Sources};
+pub use snapshot::{Needs, Snapshot, Sources};
 pub use verdict::{Permit, Verdict};
 
 #[cfg(feature = "faults")]

@@ -24,6 +24,9 @@ use crate::snapshot::{Action, Reads, Snapshot, Sources, Standing};
 use crate::{lint, nesting, schema, tools};
 
 mod directory;
+mod meters;
+
+pub(crate) use meters::{FILE as METERS_FILE, read as meters};
 
 /// A policy or template as it stands in its file.
 struct Written {
@@ -40,18 +43,21 @@ pub(crate) fn snapshot(sources: &Sources<'_>) -> Result<Snapshot, Vec<Diagnostic
     let written = read_policies(files, &mut problems);
     let declared = declared(files);
     let generated = tools::generate(sources.tools, |action| declared.contains(action));
-    let (schema, types) = match schema::build(files, &generated.fragment) {
+    let meters = meters::read(sources, &mut problems);
+    let (schema, types) = match schema::build(files, &generated.fragment, &meters) {
         Ok(built) => built,
         Err(more) => return Err(sorted(problems, more)),
     };
     let (written, mut warnings) = set_waiting_aside(written, sources, &schema);
     warnings.extend(generated.untyped);
+    warnings.extend(meters::waiting(sources, &meters));
     check(&schema, &written, &mut problems, &mut warnings);
     let directory = directory::build(sources, &schema, &mut problems);
     if !problems.is_empty() {
         return Err(sorted(problems, Vec::new()));
     }
     let reads = reads(&written);
+    let needs = Arc::new(meters::needs(sources, meters, &written, &reads));
     let (templates, rules): (Vec<Rule>, Vec<Rule>) =
         written.into_iter().map(|w| Rule::new(w.id, w.file, w.outcome, &w.template)).partition(Rule::is_template);
     let index = Index::of(&rules);
@@ -73,6 +79,7 @@ pub(crate) fn snapshot(sources: &Sources<'_>) -> Result<Snapshot, Vec<Diagnostic
         index,
         actions,
         reads,
+        needs,
     })
 }
 

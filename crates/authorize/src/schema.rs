@@ -7,6 +7,7 @@ use cedar_policy_core::extensions::Extensions;
 use cedar_policy_core::validator::{
     CedarSchemaError, ConditionalName, SchemaError, ValidatorSchema, ValidatorSchemaFragment, json_schema::Fragment,
 };
+use chancery_model::Meter;
 use chancery_model::problem::POLICY_SCHEMA;
 
 use crate::diagnostic::Diagnostic;
@@ -19,6 +20,9 @@ use crate::value::Fields;
 pub const BASE: &str = include_str!("../../../policies/chancery.cedarschema");
 /// Its name in a policy directory, where it may stand for Cedar's own tools, but not differ.
 pub const BASE_FILE: &str = "chancery.cedarschema";
+
+/// What the base schema says of meters where there are none.
+const NO_METERS: &str = "type Meters = {};";
 
 type Part = ValidatorSchemaFragment<ConditionalName, ConditionalName>;
 
@@ -65,15 +69,26 @@ impl Types {
     }
 }
 
+/// The base schema with these meters in it.
+fn base(meters: &[Meter]) -> String {
+    let members: String = meters.iter().map(|meter| format!("\n  {}: Long,", meter.name)).collect();
+    let end = if members.is_empty() { "" } else { "\n" };
+    BASE.replace(NO_METERS, &format!("type Meters = {{{members}{end}}};"))
+}
+
 /// The whole schema, or what is wrong with it.
-pub(crate) fn build(files: &Files, tools: &serde_json::Value) -> Result<(ValidatorSchema, Types), Vec<Diagnostic>> {
+pub(crate) fn build(
+    files: &Files,
+    tools: &serde_json::Value,
+    meters: &[Meter],
+) -> Result<(ValidatorSchema, Types), Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut parts = Vec::new();
     let mut keep = |result: Result<Part, Diagnostic>| match result {
         Ok(part) => parts.push(part),
         Err(problem) => problems.push(problem),
     };
-    keep(text(BASE_FILE, BASE));
+    keep(text(BASE_FILE, &base(meters)));
     for (name, content) in files.schemas() {
         match name == BASE_FILE {
             true if content == BASE => {}
@@ -92,13 +107,13 @@ pub(crate) fn build(files: &Files, tools: &serde_json::Value) -> Result<(Validat
 }
 
 /// The parts of the schema as text, each under its file's name: base types, the directory's own, the tools' actions.
-pub(crate) fn written(files: &Files, tools: &serde_json::Value) -> String {
+pub(crate) fn written(files: &Files, tools: &serde_json::Value, meters: &[Meter]) -> String {
     let own = files.schemas().filter(|(name, _)| *name != BASE_FILE);
     let own: String = own.map(|(name, content)| format!("\n// {name}\n{content}")).collect();
     let made = Fragment::from_json_value(tools.clone()).ok().and_then(|fragment| fragment.to_cedarschema().ok());
     let made = made.filter(|text| !text.trim().is_empty());
     let made = made.map_or_else(String::new, |text| format!("\n// actions of the pinned tools\n{text}"));
-    format!("{BASE}{own}{made}")
+    format!("{}{own}{made}", base(meters))
 }
 
 fn text(name: &str, content: &str) -> Result<Part, Diagnostic> {

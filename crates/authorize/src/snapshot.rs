@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{EntityType, EntityUID};
 use cedar_policy_core::validator::ValidatorSchema;
-use chancery_model::{Hash, Tool, ToolState};
+use chancery_model::{Hash, Meter, Tool, ToolState};
 
 use crate::diagnostic::Diagnostic;
 use crate::entity::Node;
@@ -114,6 +114,28 @@ impl Reads {
     }
 }
 
+/// What a policy set wants to know of an act beside its request: whoever asks the engine brings it along.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The declared meters. All of them count; those that `read` names are looked at.
+    pub meters: Vec<Meter>,
+    /// Does some policy look at this meter? In the order of `meters`.
+    pub read: Vec<bool>,
+    /// Does some policy look at what the session did?
+    pub done: bool,
+    /// Does some policy look at how many calls it began?
+    pub calls: bool,
+    /// The tools that policies look for in what the session did, as "server/tool".
+    pub named: Vec<Arc<str>>,
+}
+
+impl Needs {
+    /// Is there a policy about what the session did before?
+    pub fn history(&self) -> bool {
+        self.done || self.calls
+    }
+}
+
 /// A checked policy set, immutable.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -133,6 +155,7 @@ pub struct Snapshot {
     /// The groups that `entities.json` puts agents into, with all that these are in.
     pub(crate) memberships: HashMap<String, Vec<EntityUID>>,
     pub(crate) reads: Reads,
+    pub(crate) needs: Arc<Needs>,
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
@@ -160,6 +183,11 @@ impl Snapshot {
     /// The ids of the templates that grants can link.
     pub fn templates(&self) -> impl Iterator<Item = &str> {
         self.templates.keys().map(|id| &**id)
+    }
+
+    /// What it wants to know of an act beside its request.
+    pub fn needs(&self) -> &Arc<Needs> {
+        &self.needs
     }
 
     /// How many policies every decision has to look at because their scope says nothing.

@@ -90,7 +90,7 @@ fn engine(policies: &str) -> Engine {
 const CALL: &str = r#"@id("tools-call") permit (principal in ?principal, action in [Action::"tools/call", Action::"tools/list"], resource in ?resource);"#;
 
 fn by(agent: &str) -> Acting<'_> {
-    Acting { agent, human: None, session_age: Span::minutes(1), reason: None }
+    Acting { session_age: Span::minutes(1), ..Acting::of(agent) }
 }
 
 fn refund(engine: &Engine, args: &Value) -> Verdict {

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{DecisionId, Hash, Outcome, Timestamp};
+use crate::{DecisionId, Hash, Outcome, Timestamp, Use};
 
 mod codec;
 mod header;
@@ -107,6 +107,12 @@ pub struct Authority {
     pub policies: Vec<Arc<str>>,
     /// Version of the policy set.
     pub policy_version: Option<Arc<str>>,
+    /// The session at the root of the chain, where it is another one.
+    pub flow: Option<String>,
+    /// What the session is for, as it was stated when it was opened.
+    pub task: Option<String>,
+    /// SHA-256 of the limits that the sessions of the chain were granted, where there are any.
+    pub limits: Option<Hash>,
 }
 
 /// A change to one of our own nouns.
@@ -182,6 +188,8 @@ pub struct Draft {
     pub detail: Option<String>,
     /// The change, for [`Kind::Change`].
     pub change: Option<Change>,
+    /// What it counts as on meters: reserved by an intent, settled by an outcome.
+    pub uses: Vec<Use>,
     /// Bodies to be kept apart.
     pub bodies: Vec<Body>,
 }

@@ -132,6 +132,10 @@ table! {
     UNREVIEWED = "C2010", 503, "the server's tools could not be reviewed",
         "mend what the reason says; the server is asked again at the next call";
 
+    /// An argument that a meter counts is not there, or is no amount.
+    UNCOUNTABLE = "C2020", 403, "the call cannot be counted",
+        "send the argument as an amount that is not negative and has no more decimal places than the meter counts";
+
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",
         "mend it and run `chancery policy check`";
@@ -168,6 +172,10 @@ table! {
     /// Warning: a policy about tools that nobody has listed yet.
     POLICY_WAITS = "C3012", 422, "a policy waits for tools that are not known yet",
         "nothing: it comes into force when the server's tools are pinned";
+
+    /// `meters.json`.
+    POLICY_METERS = "C3013", 422, "the meters cannot be used",
+        "mend meters.json and run `chancery policy check`";
 
     /// No server of this name is configured.
     NO_SERVER = "C4001", 404, "no such server",

@@ -183,6 +183,7 @@ fn draft(caller: &Caller, question: Question<'_>, verdict: &Verdict, now: Timest
             grants: decision.determining.iter().filter_map(|d| d.grant.clone()).collect(),
             policies: decision.determining.iter().map(|d| Arc::clone(&d.policy)).collect(),
             policy_version: Some(Arc::clone(&decision.policy_version)),
+            ..Authority::default()
         },
         decision: Some(decision.outcome),
         reasons: verdict.code.iter().map(|row| row.code.to_owned()).collect(),

@@ -20,7 +20,7 @@ use crate::json::{EXACT, Properties};
 use crate::rule::Rule;
 use crate::scope::Side;
 use crate::snapshot::{Action, Callable, Snapshot};
-use crate::value::{Fields, Misfit};
+use crate::value::{Field, Fields, Misfit, Shape};
 use crate::verdict::Verdict;
 
 /// Types whose entities the directory keeps: what a caller says about them does not count.
@@ -60,7 +60,7 @@ pub(crate) fn tool_call<'s>(
     let agent = acting(state, call.by.agent, now)?;
     let callable = callable(state, call.server, call.tool, call.definition.as_ref())?;
     let args = arguments(state, callable, call.args)?;
-    let context = context(&call.by, Some(args))?;
+    let context = context(state, &call.by, Some(args))?;
     Ok((query(&agent, &callable.action, &callable.node, context, call.by.human), callable))
 }
 
@@ -76,8 +76,8 @@ pub(crate) fn listing(
     let callable = callable(state, server, tool, None)?;
     let list = action(state, "tools/list")?;
     Ok((
-        query(&agent, list, &callable.node, context(&by, None)?, by.human),
-        query(&agent, &callable.action, &callable.node, context(&by, None)?, by.human),
+        query(&agent, list, &callable.node, context(state, &by, None)?, by.human),
+        query(&agent, &callable.action, &callable.node, context(state, &by, None)?, by.human),
     ))
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn server_act(state: &State, act: &ServerAct<'_>, now: Timestamp) -> 
         let kind = resource.uid.entity_type();
         return Err(Refusal::new(DENIED, format!("`{}` cannot be asked of a {kind}", act.action)));
     }
-    Ok((query(&agent, action, &resource, context(&act.by, None)?, act.by.human), Arc::clone(name)))
+    Ok((query(&agent, action, &resource, context(state, &act.by, None)?, act.by.human), Arc::clone(name)))
 }
 
 fn query(agent: &Known, action: &Arc<Action>, resource: &Arc<Node>, context: Context, human: Option<&str>) -> Query {
@@ -177,9 +177,7 @@ fn arguments(state: &State, callable: &Callable, args: &Json) -> Result<Value, R
     record.map_err(|misfit| Refusal::new(BAD_ARGUMENT, format!("argument {misfit}")))
 }
 
-fn context(by: &Acting<'_>, args: Option<Value>) -> Result<Context, Refusal> {
-    let age = by.session_age.as_seconds().clamp(0, EXACT);
-    let session = Value::record([("age_seconds", Value::from(age))], None);
+fn context(state: &State, by: &Acting<'_>, args: Option<Value>) -> Result<Context, Refusal> {
     let human = by.human.map(|human| {
         let kind = entity::entity_type("Human").ok_or_else(|| Refusal::new(DENIED, "the schema has no Human"))?;
         Ok(Value::from(entity::uid(&kind, human)))
@@ -187,10 +185,34 @@ fn context(by: &Acting<'_>, args: Option<Value>) -> Result<Context, Refusal> {
     let members = [
         args.map(|args| ("args", args)),
         human.transpose()?.map(|human| ("human", human)),
+        meters(state, by).map(|meters| ("meters", meters)),
         by.reason.map(|reason| ("reason", Value::from(reason))),
-        Some(("session", session)),
+        Some(("session", session(state, by))),
     ];
     Ok(Context::Value(Arc::new(members.into_iter().flatten().map(|(name, value)| (name.into(), value)).collect())))
+}
+
+/// What policies may see of a session. What none looks at is left out.
+fn session(state: &State, by: &Acting<'_>) -> Value {
+    let sees = |name: &str| state.snapshot.reads.sees(name);
+    let text = |text: &Option<Arc<str>>| text.as_deref().map(Value::from);
+    let done = || Value::set(by.facts.done.iter().map(|tool| Value::from(&**tool)), None);
+    let members = [
+        Some(("age_seconds", Value::from(by.session_age.as_seconds().clamp(0, EXACT)))),
+        sees("calls").then(|| ("calls", Value::from(by.facts.calls.clamp(0, EXACT)))),
+        sees("done").then(|| ("done", done())),
+        text(&by.facts.purpose).filter(|_| sees("purpose")).map(|purpose| ("purpose", purpose)),
+        text(&by.facts.task).filter(|_| sees("task")).map(|task| ("task", task)),
+    ];
+    Value::record(members.into_iter().flatten(), None)
+}
+
+/// Where the meters stand, if some policy looks at any.
+fn meters(state: &State, by: &Acting<'_>) -> Option<Value> {
+    let snapshot = &state.snapshot;
+    let value = |name: &str| Value::from(by.facts.meters.get(name).copied().unwrap_or(0).clamp(0, EXACT));
+    let members = snapshot.needs.meters.iter().map(|meter| (&*meter.name, value(&meter.name)));
+    snapshot.reads.sees("meters").then(|| Value::record(members, None))
 }
 
 /// A resource or prompt of a server: as the directory has it, or just as something in the server.
@@ -224,7 +246,7 @@ pub(crate) fn evaluation(state: &State, asked: Question<'_>, now: Timestamp) -> 
         Some(_) if takes_resource(principal.uid.entity_type()) => Arc::clone(&principal),
         _ => subject(state, "resource", asked.resource, None, takes_resource, now)?,
     };
-    let context = authzen_context(action, asked.context)?;
+    let context = authzen_context(state, action, asked.context)?;
     let human = matches!(&context, Context::Value(members) if members.contains_key("human"));
     Ok(Query { principal, action: Arc::clone(action), resource, context, human, others: Vec::new() })
 }
@@ -325,14 +347,37 @@ fn overlay(
     Ok(Arc::new(Node::of(Arc::new(Entity::new_with_attr_partial_value(uid, attributes, far, near, tags)))))
 }
 
-fn authzen_context(action: &Action, stated: &Properties) -> Result<Context, Refusal> {
+fn authzen_context(state: &State, action: &Action, stated: &Properties) -> Result<Context, Refusal> {
     let mut members = Vec::with_capacity(action.context.0.len());
     for (name, field) in action.context.0.iter() {
-        let value = field.read(name, stated.get(name));
+        let value = match (completed(state, name, field, stated.get(name)), stated.get(name)) {
+            (Some(completed), _) => field.read(name, Some(&completed)),
+            (None, stated) => field.read(name, stated),
+        };
         let value = value.map_err(|misfit| Refusal::new(BAD_EVALUATION, format!("context: {misfit}")))?;
         members.extend(value.map(|value| (name.as_str().into(), value)));
     }
     Ok(Context::Value(Arc::new(members.into_iter().collect())))
+}
+
+/// Enforcers of their own need not state what our gateway knows, unless some policy looks at it: whoever leaves out
+/// what a policy looks at is told so.
+fn completed(state: &State, name: &str, field: &Field, stated: Option<&Json>) -> Option<Json> {
+    let Shape::Record(fields) = &field.shape else { return None };
+    let mut members = match (name, stated) {
+        ("meters", None) => Map::new(),
+        ("meters" | "session", Some(Json::Object(members))) => members.clone(),
+        _ => return None,
+    };
+    let sees = |member: &str| state.snapshot.reads.sees(member);
+    for (member, field) in fields.0.iter().filter(|(member, field)| field.required && !sees(member)) {
+        match field.shape {
+            Shape::Long if name == "meters" || member == "calls" => members.entry(member.clone()).or_insert_with(|| 0.into()),
+            Shape::Set(_) if member == "done" => members.entry(member.clone()).or_insert_with(|| Json::Array(Vec::new())),
+            _ => continue,
+        };
+    }
+    Some(Json::Object(members))
 }
 
 // --- grants ---------------------------------------------------------------------------------------------------

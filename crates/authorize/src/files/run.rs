@@ -2,7 +2,8 @@
 //!
 //! A file is an array of `{name, request {principal, action, resource, context}, entities, decision, reason,
 //! num_errors}`. Two things are more than Cedar's: `grants` of a case (`[{template, principal, resource}]`), and
-//! the decisions `require_approval` and `step_up`. Agents and servers of a request need not be declared.
+//! the decisions `require_approval` and `step_up`. Agents and servers of a request need not be declared, and a context
+//! need not state what nothing was done yet for: meters stand at 0, a session did nothing.
 
 use std::collections::BTreeSet;
 
@@ -78,6 +79,7 @@ fn run(sources: &Sources<'_>, case: &Case, now: Timestamp) -> Result<(), String>
     files.0.insert("entities.json".into(), Value::Array(entities.clone()).to_string());
     let snapshot = Snapshot::build(&Sources { files: &files, ..*sources })
         .map_err(|problems| problems.first().map_or_else(String::new, |p| p.message.clone()))?;
+    let asked = question(&case.request, &snapshot)?;
     let engine = Engine::new(snapshot);
     entities.iter().filter_map(agent).for_each(|agent| engine.agent_changed(&agent));
     for (number, link) in case.grants.iter().enumerate() {
@@ -85,7 +87,7 @@ fn run(sources: &Sources<'_>, case: &Case, now: Timestamp) -> Result<(), String>
         let grant = grant(link, number).ok_or("too many grants")?;
         engine.grant_changed(&grant).map_err(|e| e.detail)?;
     }
-    let verdict = engine.evaluate(&question(&case.request)?, now);
+    let verdict = engine.evaluate(&asked, now);
     compare(case, &verdict)
 }
 
@@ -119,7 +121,7 @@ fn parts(text: &str) -> Result<(String, String), String> {
     Ok((kind.to_string(), id.into_smolstr().to_string()))
 }
 
-fn question(asked: &Asked) -> Result<Evaluation, String> {
+fn question(asked: &Asked, snapshot: &Snapshot) -> Result<Evaluation, String> {
     let entity = |text: &str| {
         let (kind, id) = parts(text)?;
         Ok::<_, String>(EntityRef { kind, id, properties: Properties::default() })
@@ -130,8 +132,29 @@ fn question(asked: &Asked) -> Result<Evaluation, String> {
         subject: entity(&asked.principal)?,
         action: ActionRef { name, properties: Properties::default() },
         resource: entity(&asked.resource)?,
-        context: asked.context.clone(),
+        context: at_the_beginning(asked.context.clone(), snapshot),
     })
+}
+
+/// What the context does not say of meters and history is as it is where nothing was done.
+fn at_the_beginning(mut context: Properties, snapshot: &Snapshot) -> Properties {
+    if context.get("meters").is_none() {
+        context.0.push(("meters".to_owned(), json!({})));
+    }
+    for (name, value) in &mut context.0 {
+        let Some(members) = value.as_object_mut() else { continue };
+        match name.as_str() {
+            "meters" => snapshot.needs().meters.iter().for_each(|meter| {
+                members.entry(meter.name.to_string()).or_insert_with(|| 0.into());
+            }),
+            "session" => {
+                members.entry("calls").or_insert_with(|| 0.into());
+                members.entry("done").or_insert_with(|| json!([]));
+            }
+            _ => {}
+        }
+    }
+    context
 }
 
 /// The directory's entities, those of the case over them, and the parties of the request where nobody names them.

@@ -56,6 +56,13 @@ pub struct Caller {
     pub presence_at: Option<Timestamp>,
 }
 
+impl Caller {
+    /// The session at the root of its chain: what it uses is counted there, and what it did is remembered there.
+    pub fn flow(&self) -> &str {
+        self.session.id.as_str()
+    }
+}
+
 /// How the token was presented.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scheme {

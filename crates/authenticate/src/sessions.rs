@@ -101,6 +101,11 @@ impl Authenticator {
         open
     }
 
+    /// Is this the id of a session that is open, or ended a moment ago?
+    pub fn knows_session(&self, id: &str) -> bool {
+        id.parse().is_ok_and(|id| self.directory.session(&id).is_some())
+    }
+
     /// Ends a session at once: the next call in it is refused. `actor` is who ends it.
     pub async fn end_session(&self, id: &SessionId, actor: &str) -> Result<Durable, SessionError> {
         self.end(id, Who { human: Some(actor.to_owned()), ..Who::default() }).await

@@ -52,8 +52,7 @@ pub struct Facts {
     pub task: Option<Arc<str>>,
 }
 
-static NOTHING: Facts =
-    Facts { meters: BTreeMap::new(), done: BTreeSet::new(), calls: 0, purpose: None, task: None };
+static NOTHING: Facts = Facts { meters: BTreeMap::new(), done: BTreeSet::new(), calls: 0, purpose: None, task: None };
 
 impl Facts {
     /// Of a session that did nothing yet.

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 
 use crate::after::after;
 use crate::body::{Body, BoxError};
-use crate::decide::decide;
+use crate::decide::{Allowed, decide};
 use crate::flight::Flight;
 use crate::forward::{Parcel, forward};
 use crate::gateway::Gateway;
@@ -74,13 +74,14 @@ where
     let intent = intend(gateway, upstream, wire, &head.headers, &message, known).await?;
 
     // Decide: only an allow brings a permit.
-    let (permit, decision) = decide(gateway, &caller, known.reason(), &intent)?;
+    let Allowed { permit, decision, claim } = decide(gateway, &caller, known.reason(), &intent).await?;
     known.decision(&decision);
+    known.claim(&claim);
     let busy = place.session().map(|session| session.begin(&message)).transpose()?.flatten();
 
     // Record: the intent is on the disk before anything happens.
     let receipt = gateway.recorder.before(known.take_intent()).await.map_err(|e| not_recorded(&e))?;
-    let flight = Flight::new(gateway, &receipt, known, slot, busy);
+    let flight = Flight::new(gateway, &receipt, known, (slot, busy, claim));
     let mut relay = Relay::new(gateway, upstream, &caller, known.reason(), &message);
 
     // Inject: the upstream's credential, which the agent never sees. Whatever was waited for up to here, a caller who

@@ -119,6 +119,10 @@ pub struct Timeouts {
     pub body: Duration,
     /// For the next byte of an upstream's answer.
     pub idle: Duration,
+    /// For a call under way that another one depends on.
+    pub running: Duration,
+    /// For a call that another one depends on and that may have been sent before it.
+    pub coming: Duration,
     /// Before an unused MCP session, or child process, is closed.
     pub session: Duration,
 }
@@ -129,6 +133,8 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             body: Duration::from_secs(30),
             idle: Duration::from_secs(60),
+            running: Duration::from_secs(30),
+            coming: Duration::from_millis(250),
             session: Duration::from_secs(30 * 60),
         }
     }

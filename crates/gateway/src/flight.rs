@@ -8,6 +8,7 @@ use chancery_record::Receipt;
 use http::Response;
 
 use crate::body::Body;
+use crate::claim::Claim;
 use crate::gateway::Gateway;
 use crate::known::{Known, detail as shortened};
 use crate::refusal::{Refusal, Subject};
@@ -25,6 +26,7 @@ pub(crate) struct Flight {
     pub(crate) subject: Subject,
     slot: Option<Slot>,
     busy: Option<Busy>,
+    claim: Claim,
 }
 
 impl Flight {
@@ -32,8 +34,7 @@ impl Flight {
         gateway: &Arc<Gateway>,
         receipt: &Receipt,
         known: &Known,
-        slot: Slot,
-        busy: Option<Busy>,
+        (slot, busy, claim): (Slot, Option<Busy>, Claim),
     ) -> Self {
         Self {
             gateway: gateway.clone(),
@@ -44,6 +45,7 @@ impl Flight {
             subject: known.subject.clone(),
             slot: Some(slot),
             busy,
+            claim,
         }
     }
 
@@ -82,6 +84,7 @@ impl Flight {
         outcome.at = self.gateway.clock.now();
         outcome.result = Some(ended);
         outcome.detail = detail.as_deref().map(shortened);
+        outcome.uses = std::mem::take(&mut self.claim).end(ended, result.as_ref());
         if let Some(content) = result.filter(|_| self.keep_result) {
             let most = self.gateway.config.limits.kept_result;
             if content.len() > most {

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use chancery_authenticate::flows::Flows;
+use chancery_authenticate::meters::Meters;
 use chancery_authenticate::{Authenticator, Caller, Vault};
-use chancery_authorize::Engine;
+use chancery_authorize::{Engine, Needs};
 use chancery_model::{Changed, Clock, Random, Span, Timestamp, problem};
-use chancery_record::Recorder;
-use chancery_store::{Store, StoreError, servers, tools};
+use chancery_record::{RecordError, Recorder};
+use chancery_store::{Store, StoreError, log, servers, tools};
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +26,7 @@ use crate::forward::Renewal;
 use crate::inject::{Credential, Credentials, Secrets, header_name};
 use crate::known::Known;
 use crate::lock;
+use crate::memory::Memory;
 use crate::pins::Pins;
 use crate::refusal::{Refusal, rpc};
 use crate::sessions::{Place, Sessions};
@@ -72,6 +76,9 @@ pub enum OpenError {
     /// What is pinned cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What meters and sessions stand at cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 /// What is done when tools changed.
@@ -95,6 +102,13 @@ pub struct Gateway {
     pub(crate) credentials: Credentials,
     pub(crate) connections: Arc<Connections>,
     pub(crate) contacts: Contacts,
+    /// Where meters stand.
+    pub(crate) meters: Arc<Meters>,
+    /// What sessions did.
+    pub(crate) flows: Flows,
+    pub(crate) memory: tokio::sync::Mutex<Memory>,
+    /// The needs of policies for which everything was read back.
+    pub(crate) remembered: ArcSwapOption<Needs>,
     upstreams: HashMap<String, Upstream>,
     /// Child processes that serve requests without a session, by server and agent.
     shared: Mutex<Shared>,
@@ -121,12 +135,18 @@ impl Gateway {
         let pins = read_pins(&parts.store).await?;
         let connections = connections(&config, &parts, upstreams.values());
         let (clock, random) = (parts.clock, parts.random);
-        Ok(Arc::new(Self {
+        let entries = log::writers(&parts.store).await?.into_iter().find(|(writer, _)| *writer == parts.store.writer());
+        let memory = Memory::at(entries.map_or(0, |(_, entries)| entries));
+        let gateway = Arc::new(Self {
             sessions: Sessions::new(clock.clone(), random.clone(), config.limits, config.timeouts),
             slots: Slots::new(&config.limits),
             credentials: Credentials::new(parts.secrets),
             connections: Arc::new(connections),
             contacts: Contacts::default(),
+            meters: Meters::new(clock.clone()),
+            flows: Flows::default(),
+            memory: tokio::sync::Mutex::new(memory),
+            remembered: ArcSwapOption::empty(),
             config,
             store: parts.store,
             authenticator: parts.authenticator,
@@ -139,7 +159,9 @@ impl Gateway {
             upstreams,
             shared: Mutex::default(),
             reflected: Mutex::default(),
-        }))
+        });
+        gateway.read_back(&gateway.engine.needs()).await?;
+        Ok(gateway)
     }
 
     /// Answers one request to `/mcp/{server}`: POST, GET or DELETE. Host and Origin were checked before.
@@ -204,6 +226,9 @@ impl Gateway {
 
     fn sweep(&self) {
         self.sessions.sweep();
+        let open = |session: &str| self.authenticator.knows_session(session);
+        self.meters.sweep(open);
+        self.flows.sweep(open);
         let idle = Span(i64::try_from(self.config.timeouts.session.as_micros()).unwrap_or(i64::MAX));
         let now = self.clock.monotonic();
         let mut old = Vec::new();

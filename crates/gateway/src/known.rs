@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use chancery_authenticate::Caller;
+use chancery_authorize::Facts;
 use chancery_model::{Authority, Body as KeptBody, Decision, Draft, Kind, Outcome, What, Who, Why, problem};
 use http::{HeaderMap, Response};
 use serde_json::Value;
 
 use crate::body::Body;
+use crate::claim::Claim;
 use crate::gateway::Gateway;
 use crate::intend::Intent;
 use crate::message::Message;
@@ -49,6 +51,7 @@ impl Known {
         self.draft.authority = Authority {
             session: Some(caller.session.id.to_string()),
             token: Some(caller.token_id.to_string()),
+            flow: (caller.flow() != caller.session.id.as_str()).then(|| caller.flow().to_owned()),
             ..Authority::default()
         };
         self.caller = Some(caller.clone());
@@ -112,6 +115,21 @@ impl Known {
         self.draft.decision = Some(decision.outcome);
     }
 
+    /// What it takes up, and what it was decided on.
+    pub(crate) fn claim(&mut self, claim: &Claim) {
+        self.draft.uses = claim.uses();
+        self.facts(&claim.facts);
+    }
+
+    /// What policies looked at is kept with the decision.
+    fn facts(&mut self, facts: &Facts) {
+        if !facts.is_none()
+            && let Ok(content) = serde_json::to_vec(facts)
+        {
+            self.draft.bodies.push(KeptBody { name: "context", content });
+        }
+    }
+
     /// The entry of an act that is about to happen.
     pub(crate) fn take_intent(&mut self) -> Draft {
         let bodies = std::mem::take(&mut self.draft.bodies);
@@ -121,7 +139,9 @@ impl Known {
     /// The beginning of the entry of what becomes of it.
     pub(crate) fn to_outcome(&self) -> Draft {
         let what = What { fields: Default::default(), ..self.draft.what.clone() };
-        Draft { kind: Kind::Outcome, who: self.draft.who.clone(), what, ..Draft::default() }
+        let Authority { session, flow, .. } = self.draft.authority.clone();
+        let authority = Authority { session, flow, ..Authority::default() };
+        Draft { kind: Kind::Outcome, who: self.draft.who.clone(), what, authority, ..Draft::default() }
     }
 
     /// Records a refusal, where it is known whose it is, and answers it.
@@ -131,6 +151,9 @@ impl Known {
         }
         if let Some(decision) = refusal.decision.as_deref() {
             self.decision(decision);
+        }
+        if let Some(facts) = refusal.facts.as_deref() {
+            self.facts(facts);
         }
         let draft = Draft {
             kind: Kind::Decision,

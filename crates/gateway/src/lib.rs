@@ -8,6 +8,7 @@
 mod act;
 mod after;
 mod body;
+mod claim;
 mod config;
 mod connected;
 mod connection;
@@ -19,6 +20,7 @@ mod gateway;
 mod inject;
 mod intend;
 mod known;
+mod memory;
 mod message;
 mod methods;
 mod names;

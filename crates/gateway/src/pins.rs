@@ -26,6 +26,8 @@ const LONGEST_NAME: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct Pinned {
     pub(crate) tool: Arc<Tool>,
+    /// "server/tool".
+    pub(crate) qualified: Arc<str>,
     /// The approved definition, as it is listed.
     pub(crate) definition: Value,
     /// Arguments that are repeated in headers on the wire of 2026-07-28.
@@ -36,7 +38,7 @@ impl Pinned {
     fn new(tool: Arc<Tool>) -> Self {
         let definition: Value = serde_json::from_str(&tool.definition).unwrap_or(Value::Null);
         let params = param_headers(&definition["inputSchema"]);
-        Self { tool, definition, params }
+        Self { qualified: tool.qualified().into(), tool, definition, params }
     }
 
     pub(crate) fn is_pinned(&self) -> bool {

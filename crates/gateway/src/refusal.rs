@@ -54,6 +54,8 @@ pub(crate) struct Refusal {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// What the policies said, where they were asked.
     pub(crate) decision: Option<Box<chancery_model::Decision>>,
+    /// What it was decided on.
+    pub(crate) facts: Option<Box<chancery_authorize::Facts>>,
 }
 
 /// What a refusal is about: what is said to the model, and how it is answered.
@@ -72,7 +74,17 @@ pub(crate) struct Subject {
 impl Refusal {
     pub(crate) fn new(row: Row, rpc: i64, why: impl Into<String>) -> Self {
         let why = why.into();
-        Self { row, status: row.status, rpc, why, next: None, data: None, headers: Vec::new(), decision: None }
+        Self {
+            row,
+            status: row.status,
+            rpc,
+            why,
+            next: None,
+            data: None,
+            headers: Vec::new(),
+            decision: None,
+            facts: None,
+        }
     }
 
     pub(crate) fn unreadable(why: impl Into<String>) -> Self {
@@ -112,6 +124,10 @@ impl Refusal {
 
     pub(crate) fn decision(self, decision: chancery_model::Decision) -> Self {
         Self { decision: Some(Box::new(decision)), ..self }
+    }
+
+    pub(crate) fn facts(self, facts: chancery_authorize::Facts) -> Self {
+        Self { facts: (!facts.is_none()).then(|| Box::new(facts)), ..self }
     }
 
     /// The outcome that is written in the record.

@@ -7,7 +7,8 @@ use chancery_model::{Change, Draft, Finding, Hash, Kind, Server, Severity, Times
 use chancery_store::{StoreError, Tx, findings, servers, tools};
 use serde_json::{Value, json};
 
-use crate::decide::acting;
+use crate::claim::looked_at;
+use crate::decide::{acting, facts};
 use crate::gateway::Gateway;
 use crate::lock;
 use crate::pins::{self, MOST, Step};
@@ -182,10 +183,13 @@ impl Gateway {
         reason: Option<&str>,
         listed: &[Value],
     ) -> Vec<Value> {
-        let now = self.clock.now();
+        let (now, needs) = (self.clock.now(), self.engine.needs());
+        let touched = looked_at(&needs, caller);
+        let values = self.meters.read(&touched);
+        let facts = self.flows.of(caller.flow()).look(|history| facts(&needs, &touched, &values, history));
         let mut shown = Vec::new();
         for known in self.pins.approved(&upstream.name, listed) {
-            if self.engine.lists(acting(self, caller, reason), &upstream.name, &known.tool.name, now) {
+            if self.engine.lists(acting(self, caller, reason, &facts), &upstream.name, &known.tool.name, now) {
                 shown.push(known.definition.clone());
             }
         }

@@ -233,7 +233,8 @@ impl<'de> Deserialize<'de> for Window {
         if text == "session" {
             return Ok(Self::Session);
         }
-        let wrong = || D::Error::custom("a window is `session`, or a time like `90s`, `15m`, `24h` or `7d`, at most 366d");
+        let wrong =
+            || D::Error::custom("a window is `session`, or a time like `90s`, `15m`, `24h` or `7d`, at most 366d");
         let unit = text.chars().last().ok_or_else(wrong)?;
         let length = match unit {
             's' => 1,
@@ -244,7 +245,11 @@ impl<'de> Deserialize<'de> for Window {
         };
         let count = text.strip_suffix(unit).filter(|count| count.bytes().all(|byte| byte.is_ascii_digit()));
         let seconds = count.and_then(|count| count.parse::<i64>().ok()?.checked_mul(length)).ok_or_else(wrong)?;
-        if (1..=LONGEST.as_seconds()).contains(&seconds) { Ok(Self::Last(Span::seconds(seconds))) } else { Err(wrong()) }
+        if (1..=LONGEST.as_seconds()).contains(&seconds) {
+            Ok(Self::Last(Span::seconds(seconds)))
+        } else {
+            Err(wrong())
+        }
     }
 }
 
@@ -311,7 +316,9 @@ mod tests {
             "of": {"server": "billing", "tools": ["refund"]}}))
         .unwrap();
         assert_eq!((meter.window, meter.per), (Window::Last(Span::hours(24)), Per::Agent));
-        assert!(meter.covers("billing", "refund") && !meter.covers("billing", "list") && !meter.covers("crm", "refund"));
+        assert!(
+            meter.covers("billing", "refund") && !meter.covers("billing", "list") && !meter.covers("crm", "refund")
+        );
         for (name, value) in [
             ("unknown member", json!({"name": "a", "counts": "calls", "per": "agent", "window": "1h", "more": 1})),
             ("name", json!({"name": "A", "counts": "calls", "per": "agent", "window": "1h"})),
@@ -335,7 +342,9 @@ mod tests {
         for (given, cents) in [(json!(12), 1200), (json!(12.5), 1250), (json!("0.07"), 7), (json!(1e3), 100_000)] {
             assert_eq!(euros.reserve(&json!({"amount": given})), Ok(cents), "{given}");
         }
-        for given in [json!(-1), json!(0.001), json!("1e3"), json!(true), json!(1e300), json!("-0"), json!(""), json!(null)] {
+        for given in
+            [json!(-1), json!(0.001), json!("1e3"), json!(true), json!(1e300), json!("-0"), json!(""), json!(null)]
+        {
             assert!(euros.reserve(&json!({"amount": given})).is_err(), "{given}");
         }
         assert!(euros.reserve(&json!({})).unwrap_err().contains("is missing"));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chancery_model::{ActResult, Change, Draft, Entry, HeaderRef, Kind, Position, What};
+use chancery_model::{ActResult, Change, Draft, Entry, HeaderRef, Kind, Position, Timestamp, What};
 use chancery_store::{Durable, StoreError, log};
 
 use crate::{Found, RecordError, Recorder};
@@ -24,6 +24,31 @@ impl Recorder {
             }
         }
         Ok(newest)
+    }
+
+    /// Looks at the outcomes before the sequence number `before`, newest first, back to commits of `since`. Returns how
+    /// many there were.
+    pub async fn outcomes(
+        &self,
+        before: u64,
+        since: Timestamp,
+        mut each: impl FnMut(&Entry),
+    ) -> Result<usize, RecordError> {
+        let mut scan = log::newest_first(&self.inner.store, self.inner.store.writer());
+        let mut count = 0;
+        while let Some(segment) = scan.next().await? {
+            // An entry is older than its commit, and commits only get older from here.
+            if segment.committed_at < since {
+                break;
+            }
+            for (position, bytes) in segment.entries().rev().filter(|(position, _)| position.seq < before) {
+                if let Some(entry) = decode_if(bytes, position, |kind| kind == Kind::Outcome)? {
+                    each(&entry);
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
     }
 
     /// To be called once at start, before anything is forwarded: closes every intent that the last run left open.
@@ -70,6 +95,7 @@ impl Recorder {
             who: intent.who.clone(),
             what: What { fields: BTreeMap::new(), ..intent.what.clone() },
             authority: intent.authority.clone(),
+            uses: intent.uses.clone(),
             closes: Some(closes),
             result: Some(ActResult::Indeterminate),
             detail: Some("the process ended before the outcome was recorded".to_owned()),

@@ -372,8 +372,12 @@ fn completed(state: &State, name: &str, field: &Field, stated: Option<&Json>) ->
     let sees = |member: &str| state.snapshot.reads.sees(member);
     for (member, field) in fields.0.iter().filter(|(member, field)| field.required && !sees(member)) {
         match field.shape {
-            Shape::Long if name == "meters" || member == "calls" => members.entry(member.clone()).or_insert_with(|| 0.into()),
-            Shape::Set(_) if member == "done" => members.entry(member.clone()).or_insert_with(|| Json::Array(Vec::new())),
+            Shape::Long if name == "meters" || member == "calls" => {
+                members.entry(member.clone()).or_insert_with(|| 0.into())
+            }
+            Shape::Set(_) if member == "done" => {
+                members.entry(member.clone()).or_insert_with(|| Json::Array(Vec::new()))
+            }
             _ => continue,
         };
     }

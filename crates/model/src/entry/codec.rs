@@ -505,7 +505,8 @@ mod tests {
     /// The encoding of an entry of the first release, byte for byte: it is read for ever.
     #[test]
     fn an_entry_without_the_later_keys_is_what_it_was() {
-        let draft = Draft { kind: Kind::Outcome, at: Timestamp(1), result: Some(ActResult::Failed), ..Draft::default() };
+        let draft =
+            Draft { kind: Kind::Outcome, at: Timestamp(1), result: Some(ActResult::Failed), ..Draft::default() };
         let mut old = vec![0xa7, 0, 1, 1, 3, 2, 0x1a, 0, 1, 0x11, 0x70, 3, 0x58, 0x20];
         old.extend([7; 32]);
         old.extend([5, 2, 6, 1, 14, 1]);

@@ -20,7 +20,9 @@ pub struct Oracle {
 
 impl Oracle {
     pub fn new(world: &World) -> Self {
-        let parts = [include_str!("../../../../policies/chancery.cedarschema"), &world.schema, &world.tool_schema()]
+        let base = include_str!("../../../../policies/chancery.cedarschema");
+        let base = base.replace("type Meters = {};", "type Meters = { m0: Long, m1: Long };");
+        let parts = [&base, &world.schema, &world.tool_schema()]
             .map(|text| SchemaFragment::from_cedarschema_str(text).unwrap().0);
         let schema = Schema::from_schema_fragments(parts).unwrap();
         let entities = Entities::from_json_value(world.all_entities(), Some(&schema)).unwrap();

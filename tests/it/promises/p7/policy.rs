@@ -142,7 +142,7 @@ fn tool_condition(rng: &mut Rng, scope: &str, depth: usize) -> String {
     let one_tool = scope.contains("action ==");
     combine(rng, depth, &mut |rng| {
         let n = rng.below(300);
-        match rng.below(if one_tool { 15 } else { 8 }) {
+        match rng.below(if one_tool { 19 } else { 12 }) {
             0 => "context has reason".into(),
             1 => "context has human && context.human == Human::\"h0\"".into(),
             2 => "context has human && context.human has email && context.human.email like \"h0@*\"".into(),
@@ -151,11 +151,15 @@ fn tool_condition(rng: &mut Rng, scope: &str, depth: usize) -> String {
             5 => "principal.owner == \"sales\"".into(),
             6 => format!("principal in Group::\"g{}\"", n % 3),
             7 => "resource in Server::\"s1\"".into(),
-            8 | 9 => format!("context.args has amount && context.args.amount <= {n}"),
-            10 => format!("context.args has price && context.args.price.lessThan(decimal(\"{n}.25\"))"),
-            11 => "context.args has note && context.args.note like \"a*\"".into(),
-            12 => "context.args has urgent && context.args.urgent".into(),
-            13 => "context.args has tags && context.args.tags.contains(\"x\")".into(),
+            8 => format!("context.meters.m{} >= {}", n % 2, n % 7),
+            9 => format!("context.session.done.contains(\"s{}/t{}\")", n % 2, n % 4),
+            10 => format!("context.session.calls < {}", n % 9),
+            11 => format!("context.meters.m0 + context.session.calls * 2 > {}", n % 12),
+            12 | 13 => format!("context.args has amount && context.args.amount <= {n}"),
+            14 => format!("context.args has price && context.args.price.lessThan(decimal(\"{n}.25\"))"),
+            15 => "context.args has note && context.args.note like \"a*\"".into(),
+            16 => "context.args has urgent && context.args.urgent".into(),
+            17 => "context.args has tags && context.args.tags.contains(\"x\")".into(),
             _ => format!("context.args has amount && context.args.amount * context.args.amount < {n}"),
         }
     })

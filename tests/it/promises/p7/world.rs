@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chancery_authorize::{Acting, ActionRef, Engine, EntityRef, Evaluation, Properties, ToolCall, Verdict};
+use chancery_authorize::{Acting, ActionRef, Engine, EntityRef, Evaluation, Facts, Properties, ToolCall, Verdict};
 use chancery_model::{Agent, AgentKind, AgentState, BearerUse, Grant, GrantMode, Span, Timestamp, Tool, ToolState};
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ mod policy;
 pub const PEOPLE: [&str; 2] = ["P0", "P1"];
 pub const THINGS: [&str; 2] = ["D0", "D1"];
 pub const ACTIONS: usize = 5;
+pub const METERS: [&str; 2] = ["m0", "m1"];
 
 /// An action of the world's own: whom and what it applies to.
 #[derive(Clone, Debug)]
@@ -41,8 +42,19 @@ pub struct World {
 /// A request in the engine's form.
 #[derive(Clone, Debug)]
 pub enum Request {
-    Evaluation { asked: Evaluation, stated: Vec<Value> },
-    Call { agent: String, human: Option<String>, age: i64, reason: Option<String>, tool: String, args: Value },
+    Evaluation {
+        asked: Evaluation,
+        stated: Vec<Value>,
+    },
+    Call {
+        agent: String,
+        human: Option<String>,
+        age: i64,
+        reason: Option<String>,
+        facts: Facts,
+        tool: String,
+        args: Value,
+    },
 }
 
 /// The same in cedar-policy's form.
@@ -91,6 +103,8 @@ impl World {
         let mut files = self.policies.clone();
         files.insert("world.cedarschema".into(), self.schema.clone());
         files.insert("entities.json".into(), Value::Array(self.entities.clone()).to_string());
+        let meter = |name: &str| json!({"name": name, "counts": "calls", "per": "agent", "window": "1h"});
+        files.insert("meters.json".into(), json!(METERS.map(meter)).to_string());
         files
     }
 
@@ -101,7 +115,7 @@ impl World {
             format!(
                 "action \"{}\" in [\"tools/call\"] appliesTo {{ principal: Agent, resource: Tool, context: {{\n  \
                  args: {{ amount{required}: Long, price?: decimal, note?: String, urgent?: Bool, tags?: Set<String> }},\n  \
-                 session: Session, human?: Human, reason?: String }} }};\n",
+                 session: Session, meters: Meters, human?: Human, reason?: String }} }};\n",
                 tool.qualified()
             )
         };
@@ -209,6 +223,16 @@ impl World {
             human: rng.chance(50).then(|| format!("h{}", rng.below(2))),
             age: rng.below(1000) as i64,
             reason: rng.chance(50).then(|| "because".to_owned()),
+            facts: Facts {
+                // One that is not there stands at 0.
+                meters: METERS
+                    .iter()
+                    .filter_map(|m| rng.chance(70).then(|| ((*m).into(), rng.below(8) as i64)))
+                    .collect(),
+                done: self.tools.iter().filter(|_| rng.chance(40)).map(|tool| tool.qualified().into()).collect(),
+                calls: rng.below(10) as i64,
+                ..Facts::default()
+            },
             tool: tool.qualified(),
             args,
         }
@@ -266,13 +290,14 @@ impl Request {
     pub fn ask(&self, engine: &Engine, now: Timestamp) -> Verdict {
         match self {
             Self::Evaluation { asked, .. } => engine.evaluate(asked, now),
-            Self::Call { agent, human, age, reason, tool, args } => {
+            Self::Call { agent, human, age, reason, facts, tool, args } => {
                 let (server, tool) = tool.split_once('/').unwrap();
                 let by = Acting {
-                    agent,
+                    facts,
                     human: human.as_deref(),
                     session_age: Span::seconds(*age),
                     reason: reason.as_deref(),
+                    ..Acting::of(agent)
                 };
                 engine.tool_call(&ToolCall { by, server, tool, definition: None, args, args_digest: [7; 32] }, now)
             }
@@ -289,14 +314,19 @@ impl Request {
                 stated: stated.clone(),
                 human: false,
             },
-            Self::Call { agent, human, age, reason, tool, args } => {
+            Self::Call { agent, human, age, reason, facts, tool, args } => {
                 let mut typed = args.clone();
                 typed.as_object_mut().unwrap().remove("unknown");
                 if let Some(price) = args.get("price") {
                     let text = format!("{:?}", price.as_f64().unwrap());
                     typed["price"] = json!({"__extn": {"fn": "decimal", "arg": text}});
                 }
-                let mut context = json!({"args": typed, "session": {"age_seconds": age}});
+                let stands = |name: &str| (name.to_owned(), json!(facts.meters.get(name).copied().unwrap_or(0)));
+                let mut context = json!({
+                    "args": typed,
+                    "meters": METERS.map(stands).into_iter().collect::<BTreeMap<_, _>>(),
+                    "session": {"age_seconds": age, "calls": facts.calls, "done": facts.done},
+                });
                 if let Some(human) = human {
                     context["human"] = json!({"__entity": {"type": "Human", "id": human}});
                 }

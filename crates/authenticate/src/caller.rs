@@ -59,7 +59,7 @@ pub struct Caller {
 impl Caller {
     /// The session at the root of its chain: what it uses is counted there, and what it did is remembered there.
     pub fn flow(&self) -> &str {
-        self.session.id.as_str()
+        self.root.id.as_str()
     }
 }
 

@@ -133,6 +133,12 @@ impl Wallet {
         Self { manifest: Some(stated.to_owned()), ..self }
     }
 
+    /// Goes on with this session.
+    #[must_use]
+    pub fn within(self, sid: &str) -> Self {
+        Self { sid: Some(sid.to_owned()), ..self }
+    }
+
     /// The resource its tokens are for.
     pub fn resource(&self) -> &str {
         &self.resource

@@ -1,6 +1,6 @@
 //! The engine: the snapshot in force, the directory of agents, the grants, and the answers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -215,6 +215,16 @@ impl Engine {
             }),
             Err(refusal) => refusal.verdict(&state.snapshot),
         }
+    }
+
+    /// The acts that policies about this call look for in what its session did, as "server/tool": only they can change
+    /// the answer by being done.
+    pub fn awaits(&self, call: &ToolCall<'_>, now: Timestamp) -> Vec<Arc<str>> {
+        let state = self.state.load();
+        let Ok((query, _)) = query::tool_call(&state, call, now) else { return Vec::new() };
+        let candidates = slice(&state.snapshot, &self.grants, &query, now);
+        let named: BTreeSet<&Arc<str>> = candidates.iter().flat_map(|candidate| &candidate.rule.awaits).collect();
+        named.into_iter().cloned().collect()
     }
 
     /// May this agent do this at this server, now?

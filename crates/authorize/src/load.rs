@@ -57,7 +57,7 @@ pub(crate) fn snapshot(sources: &Sources<'_>) -> Result<Snapshot, Vec<Diagnostic
         return Err(sorted(problems, Vec::new()));
     }
     let reads = reads(&written);
-    let needs = Arc::new(meters::needs(sources, meters, &written, &reads));
+    let needs = Arc::new(meters::needs(meters, &reads));
     let (templates, rules): (Vec<Rule>, Vec<Rule>) =
         written.into_iter().map(|w| Rule::new(w.id, w.file, w.outcome, &w.template)).partition(Rule::is_template);
     let index = Index::of(&rules);

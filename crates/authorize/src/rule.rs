@@ -28,6 +28,8 @@ pub(crate) struct Rule {
     depth_without_context: usize,
     /// The entities its conditions name.
     pub names: Vec<EntityUID>,
+    /// The texts in its conditions that may be names of tools, if it looks at what a session did.
+    pub awaits: Vec<Arc<str>>,
     pub loc: Option<Loc>,
 }
 
@@ -48,6 +50,7 @@ impl Rule {
             depth: longest(looks),
             depth_without_context: longest(looks_beyond_context),
             body,
+            awaits: template.non_scope_constraints().map_or_else(Vec::new, awaits),
             names: names.into_iter().collect(),
             loc: template.loc().cloned(),
         }
@@ -101,6 +104,15 @@ fn looks(expr: &Expr) -> usize {
         ExprKind::BinaryApp { op: In | GetTag | HasTag, .. } => 1,
         _ => 0,
     }
+}
+
+fn awaits(body: &Expr) -> Vec<Arc<str>> {
+    let done = |part: &Expr| matches!(part.expr_kind(), ExprKind::GetAttr { attr, .. } if attr == "done");
+    let texts = body.subexpressions().filter_map(|part| match part.expr_kind() {
+        ExprKind::Lit(Literal::String(text)) if text.contains('/') => Some(Arc::from(text.as_str())),
+        _ => None,
+    });
+    if body.subexpressions().any(done) { texts.collect() } else { Vec::new() }
 }
 
 fn literals(expr: &Expr, names: &mut HashSet<EntityUID>) {

@@ -125,8 +125,6 @@ pub struct Needs {
     pub done: bool,
     /// Does some policy look at how many calls it began?
     pub calls: bool,
-    /// The tools that policies look for in what the session did, as "server/tool".
-    pub named: Vec<Arc<str>>,
 }
 
 impl Needs {

@@ -18,10 +18,13 @@ use crate::claim::{Claim, touched};
 use crate::gateway::Gateway;
 use crate::intend::Intent;
 use crate::methods;
+use crate::pins::Pinned;
 use crate::refusal::{Refusal, rpc};
 
 /// Acts that are tried one by one for whether they would help.
 const TRIED: usize = 64;
+/// Times of silence that are waited for a call that was not seen yet, at the most.
+const SILENCES: u32 = 20;
 
 /// What may be done, and what it takes up until it is over.
 pub(crate) struct Allowed {
@@ -43,18 +46,10 @@ struct Case<'a> {
 struct Denied {
     verdict: Verdict,
     facts: Facts,
-    /// What was under way then.
-    running: Vec<Arc<str>>,
 }
 
-/// What a denied call may wait for.
-enum Hope {
-    Nothing,
-    /// Something that is under way.
-    Running,
-    /// Something that may have been sent with it and arrives a moment later.
-    Coming,
-}
+/// Acts that would help a denied call, each with how it stands: done, under way, or neither.
+type Hope = Vec<(Arc<str>, (bool, bool))>;
 
 /// Asks whether this may be done. Whatever is not an allow is a refusal.
 pub(crate) async fn decide(
@@ -70,24 +65,22 @@ pub(crate) async fn decide(
     // The usual call is decided at once.
     match case.once(&flow)? {
         Ok(allowed) => Ok(allowed),
-        Err(denied) => match case.hope(&denied) {
-            Hope::Nothing => Err(case.refusal(denied)),
-            _ => case.patiently(&flow).await,
+        Err(denied) => match case.hope(&denied, &flow) {
+            hope if hope.is_empty() => Err(case.refusal(denied)),
+            hope => case.patiently(&flow, denied, hope).await,
         },
     }
 }
 
 impl Case<'_> {
     /// Reads, decides, and reserves if it is an allow.
-    fn once(&self, flow: &Arc<Flow>) -> Result<Result<Allowed, Denied>, Refusal> {
+    fn once(&self, flow: &Arc<Flow>) -> Result<Result<Allowed, Box<Denied>>, Refusal> {
         let touched = touched(self.needs, self.caller, self.intent)?;
         let answer = |values: &[i64], history: &History| {
             let facts = facts(self.needs, &touched, values, history);
             let verdict = self.ask(&facts);
             let yes = verdict.permit.is_some();
-            // Only a denial wants to know.
-            let running = if yes || !self.needs.done { Vec::new() } else { history.running.keys().cloned().collect() };
-            (Denied { verdict, facts, running }, yes)
+            (Denied { verdict, facts }, yes)
         };
         let meters = &self.gateway.meters;
         let Some(tool) = &self.intent.tool else {
@@ -103,53 +96,64 @@ impl Case<'_> {
         Ok(answer.split(|facts| Claim::new(reserved, step, facts)))
     }
 
-    /// Decides anew whenever something changes, as long as there is hope.
-    async fn patiently(&self, flow: &Arc<Flow>) -> Result<Allowed, Refusal> {
+    /// Decides anew whenever an act that would help begins or ends, as long as there is hope: while one is under way,
+    /// and while one may have been sent at the same time. As long as others of the session arrive, it may be among them.
+    async fn patiently(&self, flow: &Arc<Flow>, mut denied: Box<Denied>, mut hope: Hope) -> Result<Allowed, Refusal> {
         let timeouts = self.gateway.config.timeouts;
-        let mut coming = pin!(tokio::time::sleep(timeouts.coming));
         let mut running = pin!(tokio::time::sleep(timeouts.running));
+        let mut latest = pin!(tokio::time::sleep(timeouts.coming * SILENCES));
+        let mut coming = pin!(tokio::time::sleep(timeouts.coming));
         loop {
-            // Before the decision, so that no change after it is missed.
+            // Before looking, so that no change after it is missed.
             let mut changed = pin!(flow.changed());
             changed.as_mut().enable();
-            let denied = match self.once(flow)? {
-                Ok(allowed) => return Ok(allowed),
-                Err(denied) => denied,
-            };
+            if stands(flow, &hope) != hope {
+                match self.once(flow)? {
+                    Ok(allowed) => return Ok(allowed),
+                    Err(again) => denied = again,
+                }
+                hope = self.hope(&denied, flow);
+            }
+            let under_way = hope.iter().any(|(_, (_, running))| *running);
+            if hope.is_empty() {
+                return Err(self.refusal(denied));
+            }
             tokio::select! {
                 biased;
                 () = running.as_mut() => return Err(self.refusal(denied)),
-                () = coming.as_mut(), if !matches!(self.hope(&denied), Hope::Running) => {
-                    return Err(self.refusal(denied));
-                }
-                () = changed => {}
+                () = latest.as_mut(), if !under_way => return Err(self.refusal(denied)),
+                () = coming.as_mut(), if !under_way => return Err(self.refusal(denied)),
+                () = changed => coming.set(tokio::time::sleep(timeouts.coming)),
             }
         }
     }
 
-    /// Would it be allowed if what is under way had succeeded, or something else that is not done yet?
-    fn hope(&self, denied: &Denied) -> Hope {
-        if self.intent.tool.is_none() || !self.needs.done || denied.verdict.code != Some(problem::DENIED) {
-            Hope::Nothing
-        } else if self.helps(&denied.facts, &denied.running) {
-            Hope::Running
-        } else if self.helps(&denied.facts, &self.needs.named) {
-            Hope::Coming
-        } else {
-            Hope::Nothing
+    /// The acts that are not done yet and would help: all of them together, or some alone.
+    fn hope(&self, denied: &Denied, flow: &Flow) -> Hope {
+        let Some(tool) = self.intent.tool.as_ref().filter(|_| self.needs.done) else { return Hope::new() };
+        if denied.verdict.code != Some(problem::DENIED) {
+            return Hope::new();
         }
-    }
-
-    /// Would it be allowed if all of these, or one of them, had been done before?
-    fn helps(&self, facts: &Facts, acts: &[Arc<str>]) -> bool {
-        let fresh: Vec<&Arc<str>> = acts.iter().filter(|act| !facts.done.contains(*act)).collect();
-        let with = |acts: &[&Arc<str>]| {
-            let mut facts = facts.clone();
-            facts.done.extend(acts.iter().map(|act| Arc::clone(act)));
+        let by = acting(self.gateway, self.caller, self.reason, &denied.facts);
+        let call = self.call(by, tool);
+        let mut awaited = self.gateway.engine.awaits(&call, self.gateway.clock.now());
+        awaited.retain(|act| !denied.facts.done.contains(act));
+        let helps = |acts: &[Arc<str>]| {
+            let mut facts = denied.facts.clone();
+            facts.done.extend(acts.iter().cloned());
             self.ask(&facts).permit.is_some()
         };
-        let one = || fresh.len() > 1 && fresh.iter().take(TRIED).any(|act| with(&[act]));
-        !fresh.is_empty() && (with(&fresh) || one())
+        if awaited.is_empty() || !helps(&awaited) {
+            awaited.truncate(TRIED);
+            awaited.retain(|act| helps(std::slice::from_ref(act)));
+        }
+        let hope: Hope = awaited.into_iter().map(|act| (act, (false, false))).collect();
+        stands(flow, &hope)
+    }
+
+    fn call<'c>(&'c self, by: Acting<'c>, tool: &'c Pinned) -> ToolCall<'c> {
+        let (server, definition, tool) = (&*self.intent.server, Some(tool.tool.digest), tool.tool.name.as_str());
+        ToolCall { by, server, tool, definition, args: &self.intent.arguments, args_digest: self.intent.given.digest }
     }
 
     fn ask(&self, facts: &Facts) -> Verdict {
@@ -157,11 +161,7 @@ impl Case<'_> {
         let by = acting(gateway, self.caller, self.reason, facts);
         let now = gateway.clock.now();
         match &intent.tool {
-            Some(tool) => {
-                let (server, definition, tool) = (&*intent.server, Some(tool.tool.digest), tool.tool.name.as_str());
-                let (args, args_digest) = (&intent.arguments, intent.given.digest);
-                gateway.engine.tool_call(&ToolCall { by, server, tool, definition, args, args_digest }, now)
-            }
+            Some(tool) => gateway.engine.tool_call(&self.call(by, tool), now),
             None => {
                 let (server, action) = (&*intent.server, methods::action(intent.act, &intent.method));
                 let (resource, args_digest) = (intent.resource.as_deref(), intent.given.digest);
@@ -170,8 +170,8 @@ impl Case<'_> {
         }
     }
 
-    fn refusal(&self, denied: Denied) -> Refusal {
-        let Denied { verdict: Verdict { decision, code, why, .. }, facts, .. } = denied;
+    fn refusal(&self, denied: Box<Denied>) -> Refusal {
+        let Denied { verdict: Verdict { decision, code, why, .. }, facts } = *denied;
         let refusal = refused(self.gateway, self.intent, code.unwrap_or(problem::DENIED), why.into_owned());
         refusal.decision(decision).facts(facts)
     }
@@ -179,12 +179,20 @@ impl Case<'_> {
 
 impl Denied {
     /// An allow after all, with what it claims.
-    fn split(mut self, claim: impl FnOnce(Facts) -> Claim) -> Result<Allowed, Self> {
+    fn split(mut self, claim: impl FnOnce(Facts) -> Claim) -> Result<Allowed, Box<Self>> {
         match self.verdict.permit.take() {
             Some(permit) => Ok(Allowed { permit, decision: self.verdict.decision, claim: claim(self.facts) }),
-            None => Err(self),
+            None => Err(Box::new(self)),
         }
     }
+}
+
+/// How these acts stand now.
+fn stands(flow: &Flow, acts: &Hope) -> Hope {
+    flow.look(|history| {
+        let stands = |act: &Arc<str>| (history.done.contains(act), history.running.contains_key(act));
+        acts.iter().map(|(act, _)| (Arc::clone(act), stands(act))).collect()
+    })
 }
 
 /// Whoever may not even connect is told so as MCP's authorization has it; any other denial is an error, or a tool

@@ -76,6 +76,24 @@ impl Agent {
         Self { url: app.url().to_owned(), wallets: Arc::default(), ..self.clone() }
     }
 
+    /// The session its tokens for an upstream server belong to.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub async fn sid(&self, server: &str) -> String {
+        let mut wallets = self.wallets.lock().await;
+        self.wallet(&mut wallets, &self.mcp(server)).session().expect("a session").to_owned()
+    }
+
+    /// The same agent at the same data behind another port, which goes on with a session.
+    #[must_use]
+    pub async fn again(&self, app: &TestApp, server: &str, sid: &str) -> Self {
+        let agent = self.at(app);
+        let wallet = Wallet::new(Arc::clone(&agent.key), &agent.name, &agent.url, &agent.mcp(server)).within(sid);
+        agent.wallets.lock().await.push(wallet);
+        agent
+    }
+
     /// The same agent without proofs: plain bearer tokens.
     #[must_use]
     pub fn bearer(&self) -> Self {

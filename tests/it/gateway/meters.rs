@@ -73,17 +73,20 @@ fn limit(name: &str, meter: &str, most: usize) -> String {
 /// Runs of so many calls at once, a minute apart; how many got through in each.
 async fn runs(count: usize) -> Vec<usize> {
     let upstream = HttpUpstream::start().await;
-    let budget = json!([{"name": "calls_minute", "counts": "calls", "per": "agent", "window": "60s"}]);
+    let budget = json!([{"name": "calls_minute", "counts": "calls", "per": "sponsor", "window": "60s"}]);
     let app = meters(budget).policy("limit.cedar", &limit("budget", "calls_minute", BUDGET)).http("s", &upstream);
     let app = app.start().await;
-    let agent = app.agent("busy").await;
-    app.grant("busy", "s").await;
+    // One agent may have 128 requests in progress.
+    let agents = [app.agent("busy").await, app.agent("busier").await];
+    for agent in &agents {
+        app.grant(agent.name(), "s").await;
+    }
     let mut through = Vec::new();
     for _ in 0..count {
-        let client = Client::of(&app, &agent, "s").await;
+        let clients = [Client::of(&app, &agents[0], "s").await, Client::of(&app, &agents[1], "s").await];
         let mut calls = JoinSet::new();
-        for _ in 0..AT_ONCE {
-            let client = client.clone();
+        for number in 0..AT_ONCE {
+            let client = clients[number % 2].clone();
             calls.spawn(async move { done(&client.call("echo", json!({"text": "x"})).await) });
         }
         through.push(calls.join_all().await.into_iter().filter(|done| *done).count());
@@ -162,14 +165,16 @@ struct Upstream {
 }
 
 async fn answer(State(upstream): State<Arc<Upstream>>, Json(message): Json<Value>) -> Response {
-    let tool =
-        |name: &str| json!({"name": name, "inputSchema": {"type": "object", "properties": {"n": {"type": "integer"}}}});
+    let tool = |name: &str, required: &[&str]| {
+        let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": required});
+        json!({"name": name, "inputSchema": schema})
+    };
     let arguments = &message["params"]["arguments"];
     let result = match (message["method"].as_str().unwrap_or_default(), message["params"]["name"].as_str()) {
         ("initialize", _) => {
             json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}})
         }
-        ("tools/list", _) => json!({"tools": [tool("pay"), tool("list"), tool("fail")]}),
+        ("tools/list", _) => json!({"tools": [tool("pay", &["n"]), tool("list", &["n"]), tool("fail", &[])]}),
         ("tools/call", Some("list")) => {
             let rows: Vec<Value> = (0..arguments["n"].as_u64().unwrap()).map(|row| json!({"id": row})).collect();
             json!({"content": [], "structuredContent": {"rows": rows}})

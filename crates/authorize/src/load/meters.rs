@@ -1,16 +1,12 @@
 //! `meters.json`: what is counted, and what policies look at of it.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
-use cedar_policy_core::ast::{ExprKind, Literal};
 use chancery_model::problem::{POLICY_METERS, POLICY_WAITS};
 use chancery_model::{Meter, Of};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-use super::Written;
 use crate::diagnostic::Diagnostic;
 use crate::snapshot::{Needs, Reads, Sources};
 
@@ -109,26 +105,7 @@ impl Diagnostic {
 }
 
 /// What the policies want to know beside a request.
-pub(super) fn needs(sources: &Sources<'_>, meters: Vec<Meter>, written: &[Written], reads: &Reads) -> Needs {
-    let done = reads.sees("done");
-    let named = if done { named(sources, written) } else { Vec::new() };
+pub(super) fn needs(meters: Vec<Meter>, reads: &Reads) -> Needs {
     let read = meters.iter().map(|meter| reads.sees(&meter.name)).collect();
-    Needs { read, meters, done, calls: reads.sees("calls"), named }
-}
-
-/// The texts in conditions that may be names of tools.
-fn named(sources: &Sources<'_>, written: &[Written]) -> Vec<Arc<str>> {
-    let texts = written.iter().filter_map(|w| w.template.non_scope_constraints()).flat_map(|body| {
-        body.subexpressions().filter_map(|part| match part.expr_kind() {
-            ExprKind::Lit(Literal::String(text)) => Some(text.as_str()),
-            _ => None,
-        })
-    });
-    let is_tool = |text: &&str| {
-        let server = text.split_once('/').map(|(server, _)| server);
-        server.is_some_and(|server| {
-            sources.servers.iter().any(|name| name == server) || sources.tools.iter().any(|tool| tool.server == server)
-        })
-    };
-    texts.filter(is_tool).collect::<BTreeSet<_>>().into_iter().map(Arc::from).collect()
+    Needs { read, meters, done: reads.sees("done"), calls: reads.sees("calls") }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chancery_model::{Agent, BearerUse, Limit, Session, Timestamp, problem};
+use chancery_model::{Agent, BearerUse, Limit, Session, SessionId, Timestamp, problem};
 
 use crate::access::{Access, Binding};
 use crate::authenticator::Authenticator;
@@ -50,6 +50,8 @@ pub struct Caller {
     pub chain: Vec<String>,
     /// The limits of every session in the line that has some: each set must cover what is done.
     pub limits: Vec<Arc<[Limit]>>,
+    /// Which sessions have these sets, in the same order.
+    pub narrowed: Vec<SessionId>,
     /// The session at the root of the line.
     pub root: Arc<Session>,
     /// When a human last proved presence in the line.
@@ -149,7 +151,7 @@ impl Authenticator {
     fn admitted(&self, access: &Access, bearer: bool) -> Caller {
         let lineage = Lineage::of(&access.session);
         let chain = lineage.names();
-        let Lineage { human, mut agents, mut limits, root, presence_at } = lineage;
+        let Lineage { human, mut agents, mut limits, narrowed, root, presence_at } = lineage;
         if self.faults.has(Fault::Limits) {
             limits.truncate(1);
         }
@@ -164,6 +166,7 @@ impl Authenticator {
             ancestors: agents,
             chain,
             limits,
+            narrowed,
             root,
             presence_at,
         }

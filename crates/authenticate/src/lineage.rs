@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chancery_model::{Agent, Limit, Person, Session, Timestamp};
+use chancery_model::{Agent, Limit, Person, Session, SessionId, Timestamp};
 use serde::Serialize;
 
 use crate::directory::SessionSlot;
@@ -16,6 +16,8 @@ pub(crate) struct Lineage {
     pub(crate) agents: Vec<Arc<Agent>>,
     /// The set of limits of every session that has one.
     pub(crate) limits: Vec<Arc<[Limit]>>,
+    /// Which sessions these are, in the same order.
+    pub(crate) narrowed: Vec<SessionId>,
     /// The session at the root.
     pub(crate) root: Arc<Session>,
     /// When a human last proved presence in any of the sessions.
@@ -34,8 +36,14 @@ impl Lineage {
     pub(crate) fn of(slot: &SessionSlot) -> Self {
         let session = slot.session();
         let human = slot.person().map(|person| person.person());
-        let mut lineage =
-            Self { human, agents: Vec::with_capacity(1), limits: Vec::new(), presence_at: None, root: session };
+        let mut lineage = Self {
+            human,
+            agents: Vec::with_capacity(1),
+            limits: Vec::new(),
+            narrowed: Vec::new(),
+            presence_at: None,
+            root: session,
+        };
         for link in slot.line() {
             lineage.climb(link);
         }
@@ -50,6 +58,7 @@ impl Lineage {
         }
         if !session.limits.is_empty() {
             self.limits.push(session.limits.clone());
+            self.narrowed.push(session.id.clone());
         }
         self.presence_at = self.presence_at.max(session.presence_at);
         self.root = session;

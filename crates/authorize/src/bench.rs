@@ -24,7 +24,7 @@ forbid (principal, action in Action::"tools/call", resource)
 when { context.session.age_seconds > 28800 };
 
 @id("destructive-needs-a-reason")
-forbid (principal, action in Action::"tools/call", resource is Tool)
+forbid (principal is Agent, action in Action::"tools/call", resource is Tool)
 when { resource.destructive && principal.kind != "service_account" }
 unless { context has reason };
 "#;
@@ -70,7 +70,6 @@ impl Bench {
 
     fn call(&self, tool: &str) -> Verdict {
         let by = Acting {
-            human: Some("mia@example.com"),
             session_age: Span::minutes(7),
             reason: Some("the customer asked for it"),
             ..Acting::of(&self.agent)
@@ -139,7 +138,6 @@ impl Naive {
     fn call(&self, tool: &EntityUid) -> Result<bool, Unready> {
         let context = Context::from_json_value(
             json!({
-                "human": {"__entity": {"type": "Human", "id": "mia@example.com"}},
                 "reason": "the customer asked for it",
                 "session": {"age_seconds": 420},
             }),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chancery_model::{Hash, Span};
+use chancery_model::{Covered, Hash, Limit, Span};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,6 +16,12 @@ pub struct Acting<'a> {
     pub agent: &'a str,
     /// The human on whose behalf it acts.
     pub human: Option<&'a str>,
+    /// The names of the agents for whom it acts, the root's first.
+    pub ancestors: &'a [&'a str],
+    /// What the sessions of its chain are narrowed to: each set must cover what is done.
+    pub limits: &'a [Arc<[Limit]>],
+    /// How long ago a human proved presence in its session.
+    pub presence: Option<Span>,
     /// How long its session is open.
     pub session_age: Span,
     /// The reason it stated.
@@ -27,7 +33,16 @@ pub struct Acting<'a> {
 impl<'a> Acting<'a> {
     /// An agent for itself, at the beginning of its session.
     pub fn of(agent: &'a str) -> Self {
-        Self { agent, human: None, session_age: Span(0), reason: None, facts: &NOTHING }
+        Self {
+            agent,
+            human: None,
+            ancestors: &[],
+            limits: &[],
+            presence: None,
+            session_age: Span(0),
+            reason: None,
+            facts: &NOTHING,
+        }
     }
 }
 
@@ -104,8 +119,29 @@ pub struct ServerAct<'a> {
     pub args_digest: Hash,
 }
 
+impl<'a> ToolCall<'a> {
+    /// The act as limits see it.
+    pub(crate) fn covered(&self) -> [Covered<'a>; 1] {
+        [Covered::Call(self.server, self.tool, self.args)]
+    }
+}
+
+impl<'a> ServerAct<'a> {
+    /// The act as limits see it: to complete an argument is about a prompt or about a resource.
+    pub(crate) fn covered(&self) -> Vec<Covered<'a>> {
+        match (self.action, self.resource) {
+            ("resources/read" | "resources/subscribe", Some(uri)) => vec![Covered::Resource(self.server, uri)],
+            ("prompts/get", Some(name)) => vec![Covered::Prompt(self.server, name)],
+            ("completion/complete", Some(name)) => {
+                vec![Covered::Prompt(self.server, name), Covered::Resource(self.server, name)]
+            }
+            _ => vec![Covered::Server(self.server)],
+        }
+    }
+}
+
 /// A question as it is kept with its decision, so that the answer can be explained later.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "asked", rename_all = "snake_case")]
 pub enum Asked {
     /// A call of a tool.
@@ -115,6 +151,12 @@ pub enum Asked {
         /// The human on whose behalf.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         human: Option<String>,
+        /// The agents for whom, the root's first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ancestors: Vec<String>,
+        /// What its sessions were narrowed to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        limits: Vec<Arc<[Limit]>>,
         /// Seconds since its session was opened.
         session_age: i64,
         /// The stated reason.
@@ -138,6 +180,12 @@ pub enum Asked {
         /// The human on whose behalf.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         human: Option<String>,
+        /// The agents for whom, the root's first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ancestors: Vec<String>,
+        /// What its sessions were narrowed to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        limits: Vec<Arc<[Limit]>>,
         /// Seconds since its session was opened.
         session_age: i64,
         /// The stated reason.
@@ -163,6 +211,8 @@ impl From<&ToolCall<'_>> for Asked {
         Self::ToolCall {
             agent: call.by.agent.to_owned(),
             human: call.by.human.map(str::to_owned),
+            ancestors: call.by.ancestors.iter().map(|name| (*name).to_owned()).collect(),
+            limits: call.by.limits.to_vec(),
             session_age: call.by.session_age.as_seconds(),
             reason: call.by.reason.map(str::to_owned),
             facts: call.by.facts.clone(),
@@ -178,6 +228,8 @@ impl From<&ServerAct<'_>> for Asked {
         Self::ServerAct {
             agent: act.by.agent.to_owned(),
             human: act.by.human.map(str::to_owned),
+            ancestors: act.by.ancestors.iter().map(|name| (*name).to_owned()).collect(),
+            limits: act.by.limits.to_vec(),
             session_age: act.by.session_age.as_seconds(),
             reason: act.by.reason.map(str::to_owned),
             facts: act.by.facts.clone(),

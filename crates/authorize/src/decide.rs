@@ -21,14 +21,27 @@ use crate::rule::Rule;
 use crate::scope::Slots;
 use crate::snapshot::{Action, Snapshot};
 
+/// Which grants count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// An agent acts by itself.
+    Itself,
+    /// An agent acts in a human's name.
+    Human,
+    /// A human's own rights: they have no mode.
+    Anybody,
+}
+
 /// A question in the engine's terms.
+#[derive(Clone)]
 pub(crate) struct Query {
     pub principal: Arc<Node>,
     pub action: Arc<Action>,
     pub resource: Arc<Node>,
     pub context: Context,
-    /// Is there a human on whose behalf it is asked?
-    pub human: bool,
+    pub mode: For,
+    /// Seconds since a human proved presence.
+    pub presence: Option<i64>,
     /// Further entities that stand in the request only.
     pub others: Vec<Arc<Node>>,
 }
@@ -77,7 +90,7 @@ pub(crate) fn slice<'s>(snapshot: &'s Snapshot, grants: &Grants, query: &Query, 
     grants.visit(principal, resource, |row| {
         let Some(rule) = snapshot.templates.get(&row.template) else { return };
         let slots = Slots { principal: Some(&row.principal), resource: Some(&row.resource) };
-        if row.gives(now, query.human) && rule.scope.admits(principal, action, resource, slots) {
+        if row.gives(now, query.mode) && rule.scope.admits(principal, action, resource, slots) {
             candidates.push(Candidate { rule, grant: Some(Arc::clone(row)) });
         }
     });
@@ -135,7 +148,7 @@ pub(crate) fn decide(
     let mut tally = Tally::default();
     for candidate in &candidates {
         match satisfied(evaluator.as_ref(), candidate) {
-            Ok(true) => tally.count(candidate),
+            Ok(true) => tally.count(candidate, query.presence),
             Ok(false) => {}
             Err(error) => tally.errors.push(format!("{}: {error}", candidate.rule.id)),
         }
@@ -156,18 +169,26 @@ struct Tally {
     forbids: Vec<Determining>,
     permits: Vec<Determining>,
     strictest: Option<(Outcome, Determining)>,
+    max_age: Option<i64>,
     errors: Vec<String>,
 }
 
 impl Tally {
-    fn count(&mut self, candidate: &Candidate<'_>) {
+    fn count(&mut self, candidate: &Candidate<'_>, presence: Option<i64>) {
         let (rule, determining) = (candidate.rule, candidate.determining());
         if rule.effect == Effect::Forbid {
             return self.forbids.push(determining);
         }
+        let outcome = match rule.outcome {
+            Outcome::StepUp if presence.is_some_and(|age| age <= rule.max_age) => Outcome::Allow,
+            outcome => outcome,
+        };
+        if outcome == Outcome::StepUp {
+            self.max_age = Some(self.max_age.map_or(rule.max_age, |age| age.min(rule.max_age)));
+        }
         let held = self.strictest.as_ref().map_or(0, |(outcome, _)| strictness(*outcome));
-        if strictness(rule.outcome) > held {
-            self.strictest = Some((rule.outcome, determining.clone()));
+        if strictness(outcome) > held {
+            self.strictest = Some((outcome, determining.clone()));
         }
         self.permits.push(determining);
     }
@@ -175,18 +196,19 @@ impl Tally {
     /// A forbid or an error denies; else the strictest of the permits is the answer; else nothing permits it.
     fn decision(self, version: &Arc<str>) -> Decision {
         let policy_version = Arc::clone(version);
-        let Self { forbids, permits, strictest, errors } = self;
+        let Self { forbids, permits, strictest, max_age, errors } = self;
         let (outcome, determining) = match strictest {
             _ if !forbids.is_empty() || !errors.is_empty() => (Outcome::Deny, forbids),
             None => (Outcome::Deny, Vec::new()),
             Some((Outcome::Allow, _)) => (Outcome::Allow, permits),
             Some((outcome, by)) => (outcome, vec![by]),
         };
-        Decision { outcome, determining, errors, policy_version }
+        let max_age = max_age.filter(|_| outcome == Outcome::StepUp);
+        Decision { outcome, determining, errors, policy_version, part: None, max_age }
     }
 }
 
-fn strictness(outcome: Outcome) -> u8 {
+pub(crate) fn strictness(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Allow => 1,
         Outcome::StepUp => 2,

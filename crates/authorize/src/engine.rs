@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use cedar_policy_core::ast::EntityUID;
 use chancery_model::problem::{BAD_GRANT, NOT_READY, Problem};
-use chancery_model::{Agent, Blueprint, Grant, Timestamp, Tool};
+use chancery_model::{Agent, Blueprint, Covered, Grant, Timestamp, Tool};
 
 use crate::authzen::Question;
 use crate::call::{Acting, ServerAct, ToolCall};
@@ -18,6 +18,7 @@ use crate::verdict::{Permit, Verdict};
 
 pub(crate) mod delegate;
 mod directory;
+pub(crate) mod parts;
 pub(crate) mod query;
 mod tools;
 
@@ -202,7 +203,7 @@ impl Engine {
             return not_ready(&state);
         }
         match query::tool_call(&state, call, now) {
-            Ok((query, callable)) => self.answer(&state, &query, now, || {
+            Ok((query, callable)) => self.answer(&state, &query, (&call.by, &call.covered()), now, || {
                 let (server, tool) = (Arc::clone(&callable.server), Arc::clone(&callable.tool));
                 Permit::new(
                     name_of(&query),
@@ -234,7 +235,7 @@ impl Engine {
             return not_ready(&state);
         }
         match query::server_act(&state, act, now) {
-            Ok((query, server)) => self.answer(&state, &query, now, || {
+            Ok((query, server)) => self.answer(&state, &query, (&act.by, &act.covered()), now, || {
                 Permit::new(
                     name_of(&query),
                     server,
@@ -252,12 +253,22 @@ impl Engine {
     /// permit its call; never if a policy forbids to list it, or to call it whatever the arguments.
     pub fn lists(&self, by: Acting<'_>, server: &str, tool: &str, now: Timestamp) -> bool {
         let state = self.state.load();
-        query::listing(&state, by, server, tool, now).is_ok_and(|(list, call)| {
-            let decision = self.decide(&state, &list, now);
-            let forbidden = !decision.determining.is_empty() || !decision.errors.is_empty();
-            let listed = Verdict::of(decision);
-            listed.allows() || (!forbidden && self.might(&state, &call, now))
-        })
+        let Ok((list, call)) = query::listing(&state, by, server, tool, now) else { return false };
+        let of = |part| {
+            let asked = |query| parts::asked_of(&state, query, part, now);
+            asked(&list).is_ok_and(|list| asked(&call).is_ok_and(|call| self.shows(&state, &list, &call, now)))
+        };
+        self.shows(&state, &list, &call, now)
+            && parts::parts(&by).all(of)
+            && parts::covered(&by, &[Covered::Tool(server, tool)]).is_ok()
+    }
+
+    /// Is it shown to one of those whose right it takes?
+    fn shows(&self, state: &State, list: &Query, call: &Query, now: Timestamp) -> bool {
+        let decision = self.decide(state, list, now);
+        let forbidden = !decision.determining.is_empty() || !decision.errors.is_empty();
+        let listed = Verdict::of(decision);
+        listed.allows() || (!forbidden && self.might(state, call, now))
     }
 
     /// Might some arguments be permitted? `query` has none, so a condition that asks for them cannot be evaluated,
@@ -289,8 +300,15 @@ impl Engine {
         }
     }
 
-    fn answer(&self, state: &State, query: &Query, now: Timestamp, permit: impl FnOnce() -> Permit) -> Verdict {
-        let mut verdict = Verdict::of(self.decide(state, query, now));
+    fn answer(
+        &self,
+        state: &State,
+        query: &Query,
+        (by, acts): (&Acting<'_>, &[Covered<'_>]),
+        now: Timestamp,
+        permit: impl FnOnce() -> Permit,
+    ) -> Verdict {
+        let mut verdict = self.together(state, query, by, acts, now);
         if verdict.allows() {
             verdict.permit = Some(permit());
         }
@@ -312,9 +330,7 @@ impl Engine {
                     principal: rootless(&query.principal),
                     resource: rootless(&query.resource),
                     action: Arc::new(query.action.with(rootless(&query.action.node))),
-                    context: query.context.clone(),
-                    human: query.human,
-                    others: query.others.clone(),
+                    ..query.clone()
                 };
                 decide(&state.snapshot, &self.grants, state, &query, now)
             }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{Effect, Expr, ExprKind, UnaryOp, Value, Var};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::parser::Loc;
-use chancery_model::{Decision, Grant, Hash, NearMiss, Outcome, Span, Timestamp};
+use chancery_model::{Covered, Decision, Grant, Hash, NearMiss, Outcome, Span, Timestamp};
 
 use crate::call::{Acting, Asked, ServerAct, ToolCall};
-use crate::decide::{Candidate, Judge, Query, decide, satisfied, slice, truth};
+use crate::decide::{Candidate, For, Judge, Query, decide, satisfied, slice, truth};
+use crate::engine::parts::{Part, asked_of, covered, parts};
 use crate::engine::{Engine, State, query};
 use crate::grants::{Grants, Row};
 use crate::rule::{Parts, Rule};
@@ -31,15 +32,46 @@ impl Engine {
                 let (state, grants) = self.parts();
                 explained(&state, grants, query::evaluation(&state, evaluation.question(), now), now)
             }
-            Asked::ToolCall { agent, human, session_age, reason, facts, server, tool, args } => {
-                let by = Acting { facts, ..acting(agent, human.as_deref(), *session_age, reason.as_deref()) };
+            Asked::ToolCall { agent, human, ancestors, limits, session_age, reason, facts, server, tool, args } => {
+                let (human, reason, age) = (human.as_deref(), reason.as_deref(), Span::seconds(*session_age));
+                let ancestors: Vec<&str> = ancestors.iter().map(String::as_str).collect();
+                let by = Acting {
+                    facts,
+                    human,
+                    ancestors: &ancestors,
+                    limits,
+                    session_age: age,
+                    reason,
+                    ..Acting::of(agent)
+                };
                 self.explain_tool_call(
                     &ToolCall { by, server, tool, definition: None, args, args_digest: Hash::default() },
                     now,
                 )
             }
-            Asked::ServerAct { agent, human, session_age, reason, facts, server, action, resource } => {
-                let by = Acting { facts, ..acting(agent, human.as_deref(), *session_age, reason.as_deref()) };
+            Asked::ServerAct {
+                agent,
+                human,
+                ancestors,
+                limits,
+                session_age,
+                reason,
+                facts,
+                server,
+                action,
+                resource,
+            } => {
+                let (human, reason, age) = (human.as_deref(), reason.as_deref(), Span::seconds(*session_age));
+                let ancestors: Vec<&str> = ancestors.iter().map(String::as_str).collect();
+                let by = Acting {
+                    facts,
+                    human,
+                    ancestors: &ancestors,
+                    limits,
+                    session_age: age,
+                    reason,
+                    ..Acting::of(agent)
+                };
                 let resource = resource.as_deref();
                 self.explain_server_act(&ServerAct { by, server, action, resource, args_digest: Hash::default() }, now)
             }
@@ -49,13 +81,15 @@ impl Engine {
     /// What would make a call pass.
     pub fn explain_tool_call(&self, call: &ToolCall<'_>, now: Timestamp) -> Vec<NearMiss> {
         let (state, grants) = self.parts();
-        explained(&state, grants, query::tool_call(&state, call, now).map(|(query, _)| query), now)
+        let asked = query::tool_call(&state, call, now).map(|(query, _)| query);
+        together(&state, grants, asked, (&call.by, &call.covered()), now)
     }
 
     /// What would make another act pass.
     pub fn explain_server_act(&self, act: &ServerAct<'_>, now: Timestamp) -> Vec<NearMiss> {
         let (state, grants) = self.parts();
-        explained(&state, grants, query::server_act(&state, act, now).map(|(query, _)| query), now)
+        let asked = query::server_act(&state, act, now).map(|(query, _)| query);
+        together(&state, grants, asked, (&act.by, &act.covered()), now)
     }
 }
 
@@ -65,12 +99,33 @@ pub fn as_of(grants: &[Grant], at: Timestamp) -> Vec<Grant> {
     then.map(|grant| Grant { revoked_at: grant.revoked_at.filter(|revoked| *revoked <= at), ..grant }).collect()
 }
 
-fn acting<'a>(agent: &'a str, human: Option<&'a str>, session_age: i64, reason: Option<&'a str>) -> Acting<'a> {
-    Acting { human, session_age: Span::seconds(session_age), reason, ..Acting::of(agent) }
+fn miss(policy: &str, needs: impl Into<String>) -> NearMiss {
+    NearMiss { policy: policy.to_owned(), needs: needs.into(), part: None }
 }
 
-fn miss(policy: &str, needs: impl Into<String>) -> NearMiss {
-    NearMiss { policy: policy.to_owned(), needs: needs.into() }
+/// What would make it pass, of everybody whose right it takes.
+fn together(
+    state: &State,
+    grants: &Grants,
+    asked: Result<Query, query::Refusal>,
+    (by, acts): (&Acting<'_>, &[Covered<'_>]),
+    now: Timestamp,
+) -> Vec<NearMiss> {
+    let query = match asked {
+        Ok(query) => query,
+        refused => return explained(state, grants, refused, now),
+    };
+    let several = !(by.ancestors.is_empty() && by.human.is_none() && by.limits.is_empty());
+    let of = |part: String, misses: Vec<NearMiss>| {
+        let part = several.then_some(part);
+        misses.into_iter().map(move |miss| NearMiss { part: part.clone(), ..miss })
+    };
+    let others =
+        parts(by).flat_map(|part| of(part.named(), explained(state, grants, asked_of(state, &query, part, now), now)));
+    let others: Vec<NearMiss> = others.collect();
+    let task = covered(by, acts).err().map(|refusal| vec![miss("(limits)", refusal.why())]).unwrap_or_default();
+    let own = explained(state, grants, Ok(query), now);
+    of(Part::Agent(by.agent).named(), own).chain(others).chain(of("task".to_owned(), task)).collect()
 }
 
 fn explained(state: &State, grants: &Grants, asked: Result<Query, query::Refusal>, now: Timestamp) -> Vec<NearMiss> {
@@ -111,7 +166,9 @@ fn candidate(evaluator: &Evaluator<'_>, candidate: &Candidate<'_>) -> Vec<NearMi
 fn asks(rule: &Rule) -> Option<NearMiss> {
     match rule.outcome {
         Outcome::RequireApproval => Some(miss(&rule.id, "the approval of a human, which arrives in a later version")),
-        Outcome::StepUp => Some(miss(&rule.id, "a human to confirm presence, which arrives in a later version")),
+        Outcome::StepUp => {
+            Some(miss(&rule.id, format!("a person who confirmed presence within the last {} s", rule.max_age)))
+        }
         Outcome::Allow | Outcome::Deny => None,
     }
 }
@@ -219,7 +276,7 @@ fn cut(text: String) -> String {
 fn idle_grants(state: &State, grants: &Grants, query: &Query, now: Timestamp) -> Vec<NearMiss> {
     let mut rows: Vec<Arc<Row>> = Vec::new();
     grants.visit(&query.principal, &query.resource, |row| {
-        if !row.gives(now, query.human) {
+        if !row.gives(now, query.mode) {
             rows.push(Arc::clone(row));
         }
     });
@@ -232,7 +289,10 @@ fn idle_grants(state: &State, grants: &Grants, query: &Query, now: Timestamp) ->
         let rule = would(row)?;
         let why = match row.over(now) {
             Some(end) => format!("grant {} is over since {}: extend it", row.id, end.rfc3339()),
-            None => format!("grant {} holds only on behalf of a human, and there was none", row.id),
+            None if query.mode == For::Itself => {
+                format!("grant {} holds only on behalf of a human, and there was none", row.id)
+            }
+            None => format!("grant {} holds only for what the agent does by itself, and it acted for a human", row.id),
         };
         Some(miss(&rule.id, why))
     });

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use cedar_policy_core::ast::EntityUID;
 use chancery_model::{Grant, GrantMode, Timestamp};
 
+use crate::decide::For;
 use crate::entity::Node;
 use crate::hash::{self, Places};
 use crate::schema::Types;
@@ -31,8 +32,17 @@ impl Row {
     }
 
     /// Does it give anything now, to one who acts for a human or by itself?
-    pub fn gives(&self, now: Timestamp, human: bool) -> bool {
-        !self.revoked && self.expires_at.is_none_or(|end| now < end) && (human || self.mode == GrantMode::Autonomous)
+    pub fn gives(&self, now: Timestamp, mode: For) -> bool {
+        !self.revoked && self.expires_at.is_none_or(|end| now < end) && self.is_for(mode)
+    }
+
+    /// Is it for this mode? A right to act for people is none to act alone, and the other way round.
+    pub fn is_for(&self, mode: For) -> bool {
+        match mode {
+            For::Itself => self.mode == GrantMode::Autonomous,
+            For::Human => self.mode == GrantMode::OnBehalfOf,
+            For::Anybody => true,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use chancery_model::{Outcome, Tool};
 use crate::diagnostic::Diagnostic;
 use crate::files::Files;
 use crate::index::Index;
-use crate::rule::{Parts, Rule};
+use crate::rule::{MAX_AGE, Parts, Rule};
 use crate::snapshot::{Action, Reads, Snapshot, Sources, Standing};
 use crate::{lint, nesting, schema, tools};
 
@@ -28,11 +28,15 @@ mod meters;
 
 pub(crate) use meters::{FILE as METERS_FILE, read as meters};
 
+/// The oldest presence that a policy may be content with, in seconds: a day.
+const OLDEST: i64 = 86_400;
+
 /// A policy or template as it stands in its file.
 struct Written {
     file: String,
     id: Arc<str>,
     outcome: Outcome,
+    max_age: i64,
     template: Template,
 }
 
@@ -58,8 +62,7 @@ pub(crate) fn snapshot(sources: &Sources<'_>) -> Result<Snapshot, Vec<Diagnostic
     }
     let reads = reads(&written);
     let needs = Arc::new(meters::needs(meters, &reads));
-    let (templates, rules): (Vec<Rule>, Vec<Rule>) =
-        written.into_iter().map(|w| Rule::new(w.id, w.file, w.outcome, &w.template)).partition(Rule::is_template);
+    let (templates, rules): (Vec<Rule>, Vec<Rule>) = written.into_iter().map(rule).partition(Rule::is_template);
     let index = Index::of(&rules);
     warnings.extend(index.always.iter().filter_map(|number| unindexed(rules.get(*number as usize)?)));
     let actions = directory.actions(&schema);
@@ -81,6 +84,10 @@ pub(crate) fn snapshot(sources: &Sources<'_>) -> Result<Snapshot, Vec<Diagnostic
         reads,
         needs,
     })
+}
+
+fn rule(w: Written) -> Rule {
+    Rule { max_age: w.max_age, ..Rule::new(w.id, w.file, w.outcome, &w.template) }
 }
 
 fn sorted(mut some: Vec<Diagnostic>, more: Vec<Diagnostic>) -> Vec<Diagnostic> {
@@ -169,9 +176,12 @@ fn name(file: &str, template: &Template) -> Result<Written, Diagnostic> {
         refuse(POLICY_FORM, message)
             .suggest("write @outcome(\"require_approval\") or @outcome(\"step_up\") before a permit")
     })?;
+    let max_age = max_age(template, outcome).map_err(|message| {
+        refuse(POLICY_FORM, message).suggest("write @max_age(\"300\") beside @outcome(\"step_up\"): seconds")
+    })?;
     let id: Arc<str> = id.into();
     let template = template.new_id(PolicyID::from_string(&*id));
-    Ok(Written { file: file.to_owned(), id, outcome, template })
+    Ok(Written { file: file.to_owned(), id, outcome, max_age, template })
 }
 
 /// What a permit gives. The strictest of the permits that apply wins, so that one which asks for a human can be
@@ -184,6 +194,17 @@ fn outcome(template: &Template) -> Result<Outcome, String> {
         (Some("require_approval"), Effect::Permit) => Ok(Outcome::RequireApproval),
         (Some("step_up"), Effect::Permit) => Ok(Outcome::StepUp),
         (Some(other), Effect::Permit) => Err(format!("there is no outcome `{other}`")),
+    }
+}
+
+/// How old the presence of a human may be (RFC 9470, section 3: `max_age`).
+fn max_age(template: &Template, outcome: Outcome) -> Result<i64, String> {
+    let Some(stated) = annotation(template, "max_age") else { return Ok(MAX_AGE) };
+    let seconds = stated.parse::<i64>().ok().filter(|seconds| (1..=OLDEST).contains(seconds));
+    match (seconds, outcome) {
+        (Some(seconds), Outcome::StepUp) => Ok(seconds),
+        (Some(_), _) => Err("only a permit with the outcome `step_up` has a `max_age`".into()),
+        (None, _) => Err(format!("`{stated}` is no number of seconds from 1 to {OLDEST}")),
     }
 }
 

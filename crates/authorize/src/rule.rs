@@ -9,6 +9,9 @@ use chancery_model::Outcome;
 
 use crate::scope::{Scope, Side};
 
+/// How old a human's presence may be where a policy does not say, in seconds.
+pub(crate) const MAX_AGE: i64 = 300;
+
 /// A policy or template, read once.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -19,6 +22,8 @@ pub(crate) struct Rule {
     pub effect: Effect,
     /// What a permit gives: allow, or one of the outcomes that ask a human first.
     pub outcome: Outcome,
+    /// Of a permit that asks for a human's presence: how old that may be, in seconds.
+    pub max_age: i64,
     pub scope: Scope,
     /// Its conditions as one expression; nothing where it has none.
     pub body: Option<Arc<Expr>>,
@@ -46,6 +51,7 @@ impl Rule {
             file,
             effect: template.effect(),
             outcome,
+            max_age: MAX_AGE,
             scope: Scope::of(template),
             depth: longest(looks),
             depth_without_context: longest(looks_beyond_context),

@@ -125,6 +125,8 @@ pub struct Needs {
     pub done: bool,
     /// Does some policy look at how many calls it began?
     pub calls: bool,
+    /// Does some policy look at what the session is for?
+    pub purpose: bool,
 }
 
 impl Needs {

@@ -45,7 +45,7 @@ fn action(tool: &Tool, left_out: &mut Vec<String>) -> Value {
     json!({
         "memberOf": [{"id": "tools/call"}],
         "appliesTo": {
-            "principalTypes": ["Agent"],
+            "principalTypes": ["Agent", "Human"],
             "resourceTypes": ["Tool"],
             "context": {"type": "Record", "attributes": {
                 "args": args,

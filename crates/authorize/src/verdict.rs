@@ -32,8 +32,19 @@ impl Verdict {
             determining: Vec::new(),
             errors: Vec::new(),
             policy_version: Arc::clone(version),
+            part: None,
+            max_age: None,
         };
         Self { decision, code: Some(row), why: why.into(), permit: None }
+    }
+
+    /// The same, as the answer of one of several whose right it takes. One that allows says nothing.
+    pub(crate) fn of_part(mut self, part: &str) -> Self {
+        if !self.allows() {
+            self.why = format!("{part}: {}", self.why).into();
+            self.decision.part = Some(part.into());
+        }
+        self
     }
 
     /// The answer to a decision of the policies.
@@ -53,7 +64,12 @@ fn reason(decision: &Decision) -> (Option<Row>, Cow<'static, str>) {
         ),
         Outcome::StepUp => (
             Some(NEEDS_STEP_UP),
-            format!("policy `{}` asks a human to confirm presence, which arrives in a later version", first()).into(),
+            format!(
+                "policy `{}` asks for a person who confirmed presence within the last {} s",
+                first(),
+                decision.max_age.unwrap_or(crate::rule::MAX_AGE)
+            )
+            .into(),
         ),
         Outcome::Deny if !decision.errors.is_empty() => {
             (Some(EVALUATION_FAILED), "a policy could not be evaluated, which is a deny".into())

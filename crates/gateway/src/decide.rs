@@ -3,6 +3,7 @@
 //! What a call does to meters and to the history of its session happens together with the decision: reading, deciding
 //! and reserving is one step. A call that would be allowed if another one had succeeded waits for that one.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use chancery_model::Decision;
 use chancery_model::problem::{self, Row};
 use http::{StatusCode, header};
 
-use crate::claim::{Claim, touched};
+use crate::claim::{Claim, is_limit, touched, used_up};
 use crate::gateway::Gateway;
 use crate::intend::Intent;
 use crate::methods;
@@ -40,6 +41,8 @@ struct Case<'a> {
     reason: Option<&'a str>,
     intent: &'a Intent,
     needs: &'a Needs,
+    /// The agents for whom it acts.
+    ancestors: Vec<&'a str>,
 }
 
 /// An answer that is not an allow, with what was known.
@@ -60,7 +63,7 @@ pub(crate) async fn decide(
 ) -> Result<Allowed, Refusal> {
     let needs = gateway.engine.needs();
     gateway.remember(&needs).await?;
-    let case = Case { gateway, caller, reason, intent, needs: &needs };
+    let case = Case { gateway, caller, reason, intent, needs: &needs, ancestors: ancestors(caller) };
     let flow = gateway.flows.of(caller.flow());
     // The usual call is decided at once.
     match case.once(&flow)? {
@@ -75,10 +78,10 @@ pub(crate) async fn decide(
 impl Case<'_> {
     /// Reads, decides, and reserves if it is an allow.
     fn once(&self, flow: &Arc<Flow>) -> Result<Result<Allowed, Box<Denied>>, Refusal> {
-        let touched = touched(self.needs, self.caller, self.intent)?;
+        let touched = touched(self.gateway, self.needs, self.caller, self.intent)?;
         let answer = |values: &[i64], history: &History| {
-            let facts = facts(self.needs, &touched, values, history);
-            let verdict = self.ask(&facts);
+            let facts = facts(self.needs, self.caller, (&touched, values), history);
+            let verdict = used_up(self.ask(&facts), self.caller, self.intent, (&touched, values));
             let yes = verdict.permit.is_some();
             (Denied { verdict, facts }, yes)
         };
@@ -134,7 +137,7 @@ impl Case<'_> {
         if denied.verdict.code != Some(problem::DENIED) {
             return Hope::new();
         }
-        let by = acting(self.gateway, self.caller, self.reason, &denied.facts);
+        let by = acting(self.gateway, self.caller, self.reason, (&denied.facts, &self.ancestors));
         let call = self.call(by, tool);
         let mut awaited = self.gateway.engine.awaits(&call, self.gateway.clock.now());
         awaited.retain(|act| !denied.facts.done.contains(act));
@@ -158,7 +161,7 @@ impl Case<'_> {
 
     fn ask(&self, facts: &Facts) -> Verdict {
         let (gateway, intent) = (self.gateway, self.intent);
-        let by = acting(gateway, self.caller, self.reason, facts);
+        let by = acting(gateway, self.caller, self.reason, (facts, &self.ancestors));
         let now = gateway.clock.now();
         match &intent.tool {
             Some(tool) => gateway.engine.tool_call(&self.call(by, tool), now),
@@ -172,7 +175,10 @@ impl Case<'_> {
 
     fn refusal(&self, denied: Box<Denied>) -> Refusal {
         let Denied { verdict: Verdict { decision, code, why, .. }, facts } = *denied;
-        let refusal = refused(self.gateway, self.intent, code.unwrap_or(problem::DENIED), why.into_owned());
+        let refusal = match decision.max_age {
+            Some(max_age) => step_up(self.gateway, self.caller, &why, max_age),
+            None => refused(self.gateway, self.intent, code.unwrap_or(problem::DENIED), why.into_owned()),
+        };
         refusal.decision(decision).facts(facts)
     }
 }
@@ -208,14 +214,39 @@ fn refused(gateway: &Gateway, intent: &Intent, row: Row, why: String) -> Refusal
     refusal.header(header::WWW_AUTHENTICATE, &challenge)
 }
 
-/// What policies look at beside the request.
-pub(crate) fn facts(needs: &Needs, touched: &[Touch<'_>], values: &[i64], history: &History) -> Facts {
-    let meters = touched.iter().zip(values).map(|(touch, value)| (touch.meter.name.clone(), *value));
+/// A person has to confirm presence (RFC 9470, section 3). The next call in the same session goes on from there.
+fn step_up(gateway: &Gateway, caller: &Caller, why: &str, max_age: i64) -> Refusal {
+    let (public, session) = (&gateway.config.public_url, &caller.session.id);
+    let address = format!("{public}/presence/{session}");
+    let scheme = if caller.bearer { "Bearer" } else { "DPoP" };
+    let challenge = format!(
+        r#"{scheme} error="insufficient_user_authentication", error_description="a person has to confirm presence", max_age="{max_age}""#
+    );
+    Refusal::new(problem::NEEDS_STEP_UP, rpc::DENIED, format!("{why}: {address}"))
+        .next(format!("ask a person to confirm presence at {address}, then call again"))
+        .data(serde_json::json!({ "presence": address, "max_age": max_age }))
+        .header(header::WWW_AUTHENTICATE, &challenge)
+}
+
+/// What policies look at beside the request. Where several agents of a chain have a counter, the highest stands.
+pub(crate) fn facts(
+    needs: &Needs,
+    caller: &Caller,
+    (touched, values): (&[Touch<'_>], &[i64]),
+    history: &History,
+) -> Facts {
+    let mut meters = BTreeMap::new();
+    for (touch, value) in touched.iter().zip(values).filter(|(touch, _)| !is_limit(touch)) {
+        let stands = meters.entry(touch.meter.name.clone()).or_insert(*value);
+        *stands = (*stands).max(*value);
+    }
+    let task = caller.session.parent.is_some().then(|| caller.session.purpose.as_deref()).flatten();
     Facts {
-        meters: meters.collect(),
+        purpose: caller.root.purpose.as_deref().filter(|_| needs.purpose).map(Arc::from),
+        task: task.filter(|_| needs.purpose).map(Arc::from),
+        meters,
         done: if needs.done { history.done.clone() } else { Default::default() },
         calls: if needs.calls { history.calls } else { 0 },
-        ..Facts::default()
     }
 }
 
@@ -224,8 +255,23 @@ pub(crate) fn acting<'a>(
     gateway: &Gateway,
     caller: &'a Caller,
     reason: Option<&'a str>,
-    facts: &'a Facts,
+    (facts, ancestors): (&'a Facts, &'a [&'a str]),
 ) -> Acting<'a> {
-    let session_age = gateway.clock.now() - caller.session.opened_at;
-    Acting { human: caller.human.as_deref(), session_age, reason, facts, ..Acting::of(&caller.agent.name) }
+    let now = gateway.clock.now();
+    Acting {
+        agent: &caller.agent.name,
+        human: caller.human.as_deref(),
+        ancestors,
+        limits: &caller.limits,
+        // A clock that was set back makes no presence fresh.
+        presence: caller.presence_at.map(|at| now - at).filter(|age| age.0 >= 0),
+        session_age: now - caller.session.opened_at,
+        reason,
+        facts,
+    }
+}
+
+/// The agents for whom it acts, the root's first.
+pub(crate) fn ancestors(caller: &Caller) -> Vec<&str> {
+    caller.ancestors.iter().map(|agent| agent.name.as_str()).collect()
 }

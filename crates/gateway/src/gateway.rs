@@ -10,7 +10,7 @@ use chancery_authenticate::flows::Flows;
 use chancery_authenticate::meters::Meters;
 use chancery_authenticate::{Authenticator, Caller, Vault};
 use chancery_authorize::{Engine, Needs};
-use chancery_model::{Changed, Clock, Random, Span, Timestamp, problem};
+use chancery_model::{Changed, Clock, Meter, Random, Span, Timestamp, problem};
 use chancery_record::{RecordError, Recorder};
 use chancery_store::{Store, StoreError, log, servers, tools};
 use futures_util::future::BoxFuture;
@@ -104,6 +104,8 @@ pub struct Gateway {
     pub(crate) contacts: Contacts,
     /// Where meters stand.
     pub(crate) meters: Arc<Meters>,
+    /// Counters of calls that limits leave, by their place in a set.
+    pub(crate) limits: Vec<Meter>,
     /// What sessions did.
     pub(crate) flows: Flows,
     pub(crate) memory: tokio::sync::Mutex<Memory>,
@@ -145,6 +147,7 @@ impl Gateway {
             contacts: Contacts::default(),
             meters: Meters::new(clock.clone()),
             flows: Flows::default(),
+            limits: crate::claim::limit_meters(),
             memory: tokio::sync::Mutex::new(memory),
             remembered: ArcSwapOption::empty(),
             config,

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use chancery_authenticate::Caller;
+use chancery_authenticate::jose::sha256;
 use chancery_authorize::Facts;
-use chancery_model::{Authority, Body as KeptBody, Decision, Draft, Kind, Outcome, What, Who, Why, problem};
+use chancery_model::{
+    Authority, Body as KeptBody, Decision, Draft, Hash, Kind, Outcome, What, Who, Why, canonical, problem,
+};
 use http::{HeaderMap, Response};
 use serde_json::Value;
 
@@ -51,6 +54,8 @@ impl Known {
         self.draft.authority = Authority {
             session: Some(caller.session.id.to_string()),
             token: Some(caller.token_id.to_string()),
+            task: caller.session.purpose.clone(),
+            limits: digest(caller),
             flow: (caller.flow() != caller.session.id.as_str()).then(|| caller.flow().to_owned()),
             ..Authority::default()
         };
@@ -170,6 +175,12 @@ impl Known {
             }
         }
     }
+}
+
+/// SHA-256 of what its sessions are narrowed to, if they are.
+fn digest(caller: &Caller) -> Option<Hash> {
+    let sets = (!caller.limits.is_empty()).then(|| serde_json::to_value(&caller.limits).ok()).flatten()?;
+    canonical(&sets).ok().map(|bytes| sha256(&bytes))
 }
 
 /// What went wrong, as far as it stands in an entry.

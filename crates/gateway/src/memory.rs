@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chancery_authorize::Needs;
-use chancery_model::{Entry, Meter, Span, Timestamp, Window, problem};
+use chancery_model::{Entry, Limit, Meter, Session, Span, Timestamp, Window, problem};
 use chancery_record::RecordError;
 
+use crate::claim::LIMIT;
 use crate::gateway::Gateway;
 use crate::refusal::{Refusal, rpc};
 
@@ -17,6 +18,7 @@ pub(crate) struct Memory {
     begun: u64,
     meters: HashSet<Arc<str>>,
     history: bool,
+    limits: bool,
 }
 
 impl Memory {
@@ -44,14 +46,17 @@ impl Gateway {
         let mut memory = self.memory.lock().await;
         let meters: Vec<&Meter> = needs.meters.iter().filter(|meter| !memory.meters.contains(&meter.name)).collect();
         let history = needs.history() && !memory.history;
-        if !meters.is_empty() || history {
-            let since = self.since(&meters, history);
+        // Sessions that were opened since the start have used up nothing before it.
+        let limits = !memory.limits && self.authenticator.sessions().iter().any(counts_calls);
+        if !meters.is_empty() || history || limits {
+            let since = self.since(&meters, history || limits);
             let each = |entry: &Entry| self.take_back(entry, &meters, history);
             let read = self.recorder.outcomes(memory.begun, since, each).await?;
             tracing::info!(entries = read, "meters and sessions were read back from the log");
         }
         memory.meters.extend(meters.into_iter().map(|meter| meter.name.clone()));
         memory.history |= history;
+        memory.limits = true;
         self.remembered.store(Some(Arc::clone(needs)));
         Ok(())
     }
@@ -76,6 +81,12 @@ impl Gateway {
             if let Some(meter) = meters.iter().find(|meter| meter.name == used.meter) {
                 self.meters.restore(meter, used, draft.at);
             }
+            let place = used.meter.strip_prefix(LIMIT).and_then(|number| number.parse::<usize>().ok());
+            if let Some(meter) = place.and_then(|place| self.limits.get(place))
+                && self.authenticator.knows_session(&used.subject)
+            {
+                self.meters.restore(meter, used, draft.at);
+            }
         }
         let flow = draft.authority.flow.as_deref().or(draft.authority.session.as_deref());
         let (Some(flow), Some(server), Some(tool), Some(ended)) =
@@ -87,4 +98,8 @@ impl Gateway {
             self.flows.of(flow).restore(&format!("{server}/{tool}"), ended);
         }
     }
+}
+
+fn counts_calls(session: &Session) -> bool {
+    session.limits.iter().any(|limit| matches!(limit, Limit::McpTool { calls: Some(_), .. }))
 }

@@ -17,6 +17,9 @@ use crate::sse::{Event, Events};
 use crate::upstream::Failure;
 use crate::upstream::stdio::Reply;
 
+/// Between two looks whether the caller is still in force.
+const LOOK: Duration = Duration::from_millis(400);
+
 /// Where events come from.
 pub(crate) enum Source {
     Events(Incoming, Events),
@@ -60,12 +63,25 @@ impl Pump {
     }
 
     async fn step(&mut self) -> Result<Option<Bytes>, Failure> {
-        match self.source.piece(self.idle).await? {
+        match self.piece().await? {
             Piece::Message(message, others) => self.message(message, others).await,
             Piece::Other(event) => Ok(Some(self.relay.clean(event.to_bytes()).await)),
             Piece::End => {
                 self.end();
                 Ok(None)
+            }
+        }
+    }
+
+    /// The next piece, as long as the caller is in force: whoever was stopped meanwhile gets nothing any more.
+    async fn piece(&mut self) -> Result<Piece, Failure> {
+        let (source, relay) = (&mut self.source, &self.relay);
+        let mut piece = std::pin::pin!(source.piece(self.idle));
+        loop {
+            let arrived = tokio::time::timeout(LOOK, &mut piece).await;
+            relay.in_force()?;
+            if let Ok(piece) = arrived {
+                return piece;
             }
         }
     }

@@ -59,6 +59,13 @@ impl Relay {
         }
     }
 
+    /// Is whoever it is for still in force?
+    pub(crate) fn in_force(&self) -> Result<(), Failure> {
+        let audience = format!("{}/mcp/{}", self.gateway.config.public_url, self.server);
+        let still = self.gateway.authenticator.still(&self.caller, &audience);
+        still.map_err(|refused| Failure::unknown(format!("the stream was cut: {}", refused.why)))
+    }
+
     /// A request that is answered when its stream ends, whenever that is.
     pub(crate) fn waits(&self) -> bool {
         matches!(&self.own, Some((_, method)) if method == "subscriptions/listen")

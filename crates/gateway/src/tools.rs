@@ -8,7 +8,7 @@ use chancery_store::{StoreError, Tx, findings, servers, tools};
 use serde_json::{Value, json};
 
 use crate::claim::looked_at;
-use crate::decide::{acting, facts};
+use crate::decide::{acting, ancestors, facts};
 use crate::gateway::Gateway;
 use crate::lock;
 use crate::pins::{self, MOST, Step};
@@ -186,10 +186,16 @@ impl Gateway {
         let (now, needs) = (self.clock.now(), self.engine.needs());
         let touched = looked_at(&needs, caller);
         let values = self.meters.read(&touched);
-        let facts = self.flows.of(caller.flow()).look(|history| facts(&needs, &touched, &values, history));
+        let facts = self.flows.of(caller.flow()).look(|history| facts(&needs, caller, (&touched, &values), history));
+        let ancestors = ancestors(caller);
         let mut shown = Vec::new();
         for known in self.pins.approved(&upstream.name, listed) {
-            if self.engine.lists(acting(self, caller, reason, &facts), &upstream.name, &known.tool.name, now) {
+            if self.engine.lists(
+                acting(self, caller, reason, (&facts, &ancestors)),
+                &upstream.name,
+                &known.tool.name,
+                now,
+            ) {
                 shown.push(known.definition.clone());
             }
         }

@@ -14,7 +14,7 @@ pub enum Outcome {
     Deny,
     /// It may once a human approves. Refused until approvals exist.
     RequireApproval,
-    /// It may once a human proves presence. Refused until step-up exists.
+    /// It may once a human proves presence.
     StepUp,
 }
 
@@ -35,6 +35,9 @@ pub struct NearMiss {
     /// What it would have taken, in a sentence: the clause that was false with the value that was seen,
     /// or the grant that is missing.
     pub needs: String,
+    /// Whose right it is about, where it takes those of several: "person `anna`", "agent `billing`", "task".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
 }
 
 /// The answer with its reasons. Whether it was recorded, and under which id, is for the record to say.
@@ -48,4 +51,10 @@ pub struct Decision {
     pub errors: Vec<String>,
     /// Digest of the policy set that was in force (lower-case hex SHA-256).
     pub policy_version: Arc<str>,
+    /// Whose right did not suffice, where it takes those of several: "person `anna`", "agent `billing`", "task".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Arc<str>>,
+    /// For a step-up: a person's presence that is no older than so many seconds would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<i64>,
 }

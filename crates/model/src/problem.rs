@@ -107,9 +107,9 @@ table! {
     /// A human has to approve it, which this version cannot ask for.
     NEEDS_APPROVAL = "C2002", 403, "a human has to approve it first",
         "ask the sponsor for a grant that covers it";
-    /// A human has to prove presence, which this version cannot ask for.
-    NEEDS_STEP_UP = "C2003", 403, "a human has to confirm it first",
-        "ask the sponsor for a grant that covers it";
+    /// A human has to prove presence.
+    NEEDS_STEP_UP = "C2003", 401, "a human has to confirm presence first",
+        "let a person confirm presence at the address that is given, then send it again";
     /// Evaluation reported an error, which is a deny.
     EVALUATION_FAILED = "C2004", 403, "the policies could not be evaluated",
         "mend the policy that `chancery why DECISION` names";
@@ -135,6 +135,9 @@ table! {
     /// An argument that a meter counts is not there, or is no amount.
     UNCOUNTABLE = "C2020", 403, "the call cannot be counted",
         "send the argument as an amount that is not negative and has no more decimal places than the meter counts";
+    /// The limits that a session was granted do not cover it.
+    OUTSIDE_TASK = "C2021", 403, "it is outside the task",
+        "ask for authorization that covers it: `authorization_details` of a new session";
 
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",

@@ -17,6 +17,10 @@ const EVERY: Duration = Duration::from_millis(200);
 pub struct Filter {
     /// The agent's id or name.
     pub agent: Option<String>,
+    /// The human in whose name it was done.
+    pub human: Option<String>,
+    /// Somebody in the delegation chain, by name.
+    pub chain: Option<String>,
     /// The upstream server.
     pub server: Option<String>,
     /// The tool.
@@ -64,7 +68,10 @@ impl Filter {
         let draft = &found.entry.draft;
         let is = |wanted: &Option<String>, field: &Option<String>| wanted.is_none() || wanted == field;
         let named = is(&self.agent, &draft.who.agent) || is(&self.agent, &draft.who.name);
+        let linked = self.chain.as_ref().is_none_or(|name| draft.who.chain.contains(name));
         named
+            && linked
+            && is(&self.human, &draft.who.human)
             && is(&self.server, &draft.what.server)
             && is(&self.tool, &draft.what.tool)
             && is(&self.session, &draft.authority.session)

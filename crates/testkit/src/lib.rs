@@ -20,9 +20,9 @@ pub use random::SeededRandom;
 pub use upstream::{HttpUpstream, Seen, StdioUpstream};
 
 /// The policy set that tests start with: one template each for a whole server and for one tool.
-pub const POLICIES: &str = r#"// Every agent may connect to every server; it sees nothing there until something is granted.
+pub const POLICIES: &str = r#"// Everybody may connect to every server, and sees nothing there until something is granted.
 @id("connect")
-permit (principal is Agent, action == Action::"mcp/connect", resource is Server);
+permit (principal, action == Action::"mcp/connect", resource is Server);
 
 // Everything at one server, given by a grant.
 @id("use-server")

@@ -1,5 +1,8 @@
 //! P7: every error is a deny; an index, a repetition or a neighbour never changes an answer; no inert policy.
 //!
+//! What is done in somebody's name is asked of everybody of the chain, and the reference asks each by itself: the
+//! answers must agree for each part and for what they make together.
+//!
 //! Random worlds (schema, tools, policies, entities, agents, grants) and random requests in each. The engine's
 //! answer must be the one that cedar-policy's own authorizer gives over the whole policy set with every grant in
 //! force linked: the same decision by the same policies. It must be the same when asked again, by eight threads

@@ -6,7 +6,7 @@ use cedar_policy_core::ast::{Context, Entity, Value};
 use chancery_model::Timestamp;
 
 use super::{Engine, State, not_ready, query};
-use crate::decide::{Lookup, Query};
+use crate::decide::{For, Lookup, Query};
 use crate::entity::{self, Node};
 use crate::verdict::Verdict;
 
@@ -60,7 +60,8 @@ fn asked(state: &State, link: &Link<'_>, now: Timestamp) -> Result<Query, query:
         action: Arc::clone(action),
         resource: Arc::clone(&to.node),
         context: Context::Value(Arc::new([("depth".into(), depth)].into_iter().collect())),
-        human: false,
+        mode: if matches!(link.from, From::Human(_)) { For::Anybody } else { For::Itself },
+        presence: None,
         others: Vec::new(),
     })
 }

@@ -7,14 +7,14 @@ use cedar_policy_core::ast::{Context, Entity, EntityType, EntityUID, PartialValu
 use chancery_model::problem::{
     AGENT_STOPPED, BAD_ARGUMENT, BAD_EVALUATION, DENIED, POLICIES_BEHIND, QUARANTINED, Row, UNREVIEWED,
 };
-use chancery_model::{AgentState, Hash, Timestamp, ToolState};
+use chancery_model::{AgentState, Hash, Span, Timestamp, ToolState};
 use serde_json::{Map, Value as Json};
 
 use super::State;
 use super::directory::Known;
 use crate::authzen::{EntityRef, Question};
 use crate::call::{Acting, ServerAct, ToolCall};
-use crate::decide::{Lookup, Query};
+use crate::decide::{For, Lookup, Query};
 use crate::entity::{self, Node};
 use crate::json::{EXACT, Properties};
 use crate::rule::Rule;
@@ -61,7 +61,7 @@ pub(crate) fn tool_call<'s>(
     let callable = callable(state, call.server, call.tool, call.definition.as_ref())?;
     let args = arguments(state, callable, call.args)?;
     let context = context(state, &call.by, Some(args))?;
-    Ok((query(&agent, &callable.action, &callable.node, context, call.by.human), callable))
+    Ok((query(&agent, &callable.action, &callable.node, context, &call.by), callable))
 }
 
 /// Two questions about one tool: may it be listed, and may it be called with anything.
@@ -76,8 +76,8 @@ pub(crate) fn listing(
     let callable = callable(state, server, tool, None)?;
     let list = action(state, "tools/list")?;
     Ok((
-        query(&agent, list, &callable.node, context(state, &by, None)?, by.human),
-        query(&agent, &callable.action, &callable.node, context(state, &by, None)?, by.human),
+        query(&agent, list, &callable.node, context(state, &by, None)?, &by),
+        query(&agent, &callable.action, &callable.node, context(state, &by, None)?, &by),
     ))
 }
 
@@ -98,16 +98,17 @@ pub(crate) fn server_act(state: &State, act: &ServerAct<'_>, now: Timestamp) -> 
         let kind = resource.uid.entity_type();
         return Err(Refusal::new(DENIED, format!("`{}` cannot be asked of a {kind}", act.action)));
     }
-    Ok((query(&agent, action, &resource, context(state, &act.by, None)?, act.by.human), Arc::clone(name)))
+    Ok((query(&agent, action, &resource, context(state, &act.by, None)?, &act.by), Arc::clone(name)))
 }
 
-fn query(agent: &Known, action: &Arc<Action>, resource: &Arc<Node>, context: Context, human: Option<&str>) -> Query {
+fn query(agent: &Known, action: &Arc<Action>, resource: &Arc<Node>, context: Context, by: &Acting<'_>) -> Query {
     Query {
         principal: Arc::clone(&agent.node),
         action: Arc::clone(action),
         resource: Arc::clone(resource),
         context,
-        human: human.is_some(),
+        mode: if by.human.is_some() { For::Human } else { For::Itself },
+        presence: by.presence.map(Span::as_seconds),
         others: Vec::new(),
     }
 }
@@ -247,8 +248,12 @@ pub(crate) fn evaluation(state: &State, asked: Question<'_>, now: Timestamp) -> 
         _ => subject(state, "resource", asked.resource, None, takes_resource, now)?,
     };
     let context = authzen_context(state, action, asked.context)?;
-    let human = matches!(&context, Context::Value(members) if members.contains_key("human"));
-    Ok(Query { principal, action: Arc::clone(action), resource, context, human, others: Vec::new() })
+    let mode = match &context {
+        _ if asked.subject.kind == "Human" => For::Anybody,
+        Context::Value(members) if members.contains_key("human") => For::Human,
+        _ => For::Itself,
+    };
+    Ok(Query { principal, action: Arc::clone(action), resource, context, mode, presence: None, others: Vec::new() })
 }
 
 fn authzen_action<'s>(state: &'s State, name: &str) -> Result<&'s Arc<Action>, Refusal> {

@@ -107,5 +107,11 @@ impl Diagnostic {
 /// What the policies want to know beside a request.
 pub(super) fn needs(meters: Vec<Meter>, reads: &Reads) -> Needs {
     let read = meters.iter().map(|meter| reads.sees(&meter.name)).collect();
-    Needs { read, meters, done: reads.sees("done"), calls: reads.sees("calls") }
+    Needs {
+        read,
+        meters,
+        done: reads.sees("done"),
+        calls: reads.sees("calls"),
+        purpose: reads.sees("purpose") || reads.sees("task"),
+    }
 }

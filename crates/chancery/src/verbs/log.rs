@@ -63,6 +63,12 @@ pub struct Tail {
     /// Only this agent's
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
+    /// Only what was done in this person's name
+    #[arg(long, value_name = "NAME")]
+    human: Option<String>,
+    /// Only what somebody of this name stands in the delegation chain of
+    #[arg(long, value_name = "NAME")]
+    chain: Option<String>,
     /// Only this server's
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
@@ -117,7 +123,7 @@ pub struct Export {
 pub struct Erase {
     /// The entry: d-…
     id: String,
-    /// Which body: arguments, result, question, input
+    /// Which body: arguments, result, context, question, input
     #[arg(long, value_name = "NAME")]
     body: String,
     /// Why; stands in the log
@@ -171,6 +177,8 @@ async fn tail(context: &Context, args: &Tail) -> Done {
     let filter = |limit: Option<&str>| {
         query(&[
             ("agent", args.agent.as_deref()),
+            ("human", args.human.as_deref()),
+            ("chain", args.chain.as_deref()),
             ("server", args.server.as_deref()),
             ("tool", args.tool.as_deref()),
             ("session", args.session.as_deref()),

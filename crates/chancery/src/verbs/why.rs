@@ -43,6 +43,8 @@ pub fn story(found: &Value) -> String {
     for (label, pointer) in [
         ("when", "/at"),
         ("human", "/human"),
+        ("chain", "/chain"),
+        ("task", "/task"),
         ("session", "/session"),
         ("reason", "/reason"),
         ("code", "/reasons"),
@@ -66,7 +68,8 @@ pub fn story(found: &Value) -> String {
         let _ = writeln!(text, "  grant    {grants}");
     }
     for miss in found["would_pass"].as_array().into_iter().flatten() {
-        let _ = writeln!(text, "  to pass  {}: {}", cell(miss, "/policy"), cell(miss, "/needs"));
+        let part = miss["part"].as_str().map_or_else(String::new, |part| format!("{part}: "));
+        let _ = writeln!(text, "  to pass  {part}{}: {}", cell(miss, "/policy"), cell(miss, "/needs"));
     }
     let caveat = get("/caveat");
     if !caveat.is_empty() {

@@ -78,6 +78,9 @@ fn words(found: &Found) -> BTreeMap<&'static str, String> {
         ("reason", why.reason.clone()),
         ("trace", why.trace.clone()),
         ("session", authority.session.clone()),
+        ("flow", authority.flow.clone()),
+        ("task", authority.task.clone()),
+        ("limits", authority.limits.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect())),
         ("token", authority.token.clone()),
         ("policy_version", authority.policy_version.as_ref().map(|v| v.to_string())),
         ("decision", draft.decision.map(|outcome| outcome_name(outcome).to_owned())),
@@ -160,6 +163,8 @@ pub(crate) fn result_name(result: ActResult) -> &'static str {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Wanted {
     agent: Option<String>,
+    human: Option<String>,
+    chain: Option<String>,
     server: Option<String>,
     tool: Option<String>,
     session: Option<String>,
@@ -186,6 +191,8 @@ impl Wanted {
         let time = |text: Option<String>| text.as_deref().map(input::time).transpose();
         Ok(Filter {
             agent: self.agent,
+            human: self.human,
+            chain: self.chain,
             server: self.server,
             tool: self.tool,
             session: self.session,

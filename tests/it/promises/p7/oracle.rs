@@ -9,13 +9,12 @@ use cedar_policy::{
 use serde_json::Value;
 
 use super::Answer;
-use super::world::{Request, World};
+use super::world::{Mode, Plain, Request, World};
 
 pub struct Oracle {
     schema: Schema,
     entities: Entities,
-    for_human: PolicySet,
-    alone: PolicySet,
+    sets: [(Mode, PolicySet); 3],
 }
 
 impl Oracle {
@@ -26,17 +25,31 @@ impl Oracle {
             .map(|text| SchemaFragment::from_cedarschema_str(text).unwrap().0);
         let schema = Schema::from_schema_fragments(parts).unwrap();
         let entities = Entities::from_json_value(world.all_entities(), Some(&schema)).unwrap();
-        Self { entities, for_human: policies(world, true), alone: policies(world, false), schema }
+        let sets = [Mode::Itself, Mode::Human, Mode::Anybody].map(|mode| (mode, policies(world, mode)));
+        Self { entities, sets, schema }
     }
 
+    /// What everybody must allow: the first who does not has the last word.
     pub fn answer(&self, request: &Request) -> Answer {
-        let plain = request.plain();
+        let mut whole = self.one(request.plain());
+        for other in request.others() {
+            let answer = self.one(other);
+            whole = match (whole.allow, answer.allow) {
+                (true, true) => Answer { by: whole.by.union(&answer.by).cloned().collect(), ..answer },
+                (true, false) => answer,
+                (false, _) => Answer { errors: whole.errors + answer.errors, ..whole },
+            };
+        }
+        whole
+    }
+
+    fn one(&self, plain: Plain) -> Answer {
         let uid = |text: &str| text.parse::<EntityUid>().unwrap();
         let action = uid(&plain.action);
         let context = Context::from_json_value(plain.context, Some((&self.schema, &action))).unwrap();
         let entities = self.with(&plain.stated);
         let asked = CedarRequest::new(uid(&plain.principal), action, uid(&plain.resource), context, None).unwrap();
-        let policies = if plain.human { &self.for_human } else { &self.alone };
+        let (_, policies) = self.sets.iter().find(|(mode, _)| *mode == plain.mode).unwrap();
         let response = Authorizer::new().is_authorized(&asked, policies, &entities);
         Answer {
             allow: response.decision() == Decision::Allow,
@@ -55,7 +68,7 @@ impl Oracle {
     }
 }
 
-fn policies(world: &World, human: bool) -> PolicySet {
+fn policies(world: &World, mode: Mode) -> PolicySet {
     let mut set = PolicySet::new();
     for (file, text) in &world.policies {
         let id = PolicyId::new(file.trim_end_matches(".cedar"));
@@ -65,7 +78,7 @@ fn policies(world: &World, human: bool) -> PolicySet {
             set.add(Policy::parse(Some(id), text).unwrap()).unwrap();
         }
     }
-    for grant in world.in_force(human) {
+    for grant in world.in_force(mode) {
         let template = PolicyId::new(&grant.template);
         if set.template(&template).is_some() {
             let slots = [

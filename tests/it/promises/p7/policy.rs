@@ -148,7 +148,7 @@ fn tool_condition(rng: &mut Rng, scope: &str, depth: usize) -> String {
             2 => "context has human && context.human has email && context.human.email like \"h0@*\"".into(),
             3 => format!("context.session.age_seconds < {}", n * 3),
             4 => "resource.destructive".into(),
-            5 => "principal.owner == \"sales\"".into(),
+            5 => "principal is Agent && principal.owner == \"sales\"".into(),
             6 => format!("principal in Group::\"g{}\"", n % 3),
             7 => "resource in Server::\"s1\"".into(),
             8 => format!("context.meters.m{} >= {}", n % 2, n % 7),

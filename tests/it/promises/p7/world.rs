@@ -48,6 +48,7 @@ pub enum Request {
     },
     Call {
         agent: String,
+        ancestors: Vec<String>,
         human: Option<String>,
         age: i64,
         reason: Option<String>,
@@ -64,7 +65,15 @@ pub struct Plain {
     pub resource: String,
     pub context: Value,
     pub stated: Vec<Value>,
-    pub human: bool,
+    pub mode: Mode,
+}
+
+/// Which grants count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Itself,
+    Human,
+    Anybody,
 }
 
 impl World {
@@ -113,7 +122,7 @@ impl World {
         let action = |tool: &Tool| {
             let required = if tool.definition.contains("\"required\":[\"amount\"]") { "" } else { "?" };
             format!(
-                "action \"{}\" in [\"tools/call\"] appliesTo {{ principal: Agent, resource: Tool, context: {{\n  \
+                "action \"{}\" in [\"tools/call\"] appliesTo {{ principal: [Agent, Human], resource: Tool, context: {{\n  \
                  args: {{ amount{required}: Long, price?: decimal, note?: String, urgent?: Bool, tags?: Set<String> }},\n  \
                  session: Session, meters: Meters, human?: Human, reason?: String }} }};\n",
                 tool.qualified()
@@ -149,16 +158,22 @@ impl World {
         Value::Array(all)
     }
 
-    pub fn in_force(&self, human: bool) -> impl Iterator<Item = &Grant> {
+    pub fn in_force(&self, mode: Mode) -> impl Iterator<Item = &Grant> {
+        let counts = move |grant: &&Grant| match mode {
+            Mode::Itself => grant.mode == GrantMode::Autonomous,
+            Mode::Human => grant.mode == GrantMode::OnBehalfOf,
+            Mode::Anybody => true,
+        };
         let now = self.now;
-        self.grants.iter().filter(move |g| g.in_force(now) && (human || g.mode == GrantMode::Autonomous))
+        self.grants.iter().filter(move |grant| grant.in_force(now)).filter(counts)
     }
 
     fn grant(&mut self, rng: &mut Rng) -> Grant {
         self.given += 1;
         let of_tools = rng.chance(50);
         let (principal, resource) = if of_tools {
-            let who = [format!("Agent::\"a{}\"", rng.below(5)), group(rng), "Blueprint::\"b0\"".into()];
+            let human = format!("Human::\"h{}\"", rng.below(2));
+            let who = [format!("Agent::\"a{}\"", rng.below(5)), group(rng), "Blueprint::\"b0\"".into(), human];
             let tool = rng.pick(&self.tools).qualified();
             (rng.pick(&who).clone(), rng.pick(&[format!("Tool::\"{tool}\""), "Server::\"s0\"".into()]).clone())
         } else {
@@ -175,7 +190,7 @@ impl World {
             template: template.to_owned(),
             principal,
             resource,
-            mode: if rng.chance(80) { GrantMode::Autonomous } else { GrantMode::OnBehalfOf },
+            mode: if rng.chance(60) { GrantMode::Autonomous } else { GrantMode::OnBehalfOf },
             justification: String::new(),
             granted_by: String::new(),
             created_at: Timestamp(0),
@@ -218,9 +233,12 @@ impl World {
                 args[name] = value;
             }
         }
+        let agent = rng.below(4);
+        let others = (0..4).filter(|other| *other != agent && rng.chance(12)).map(|other| format!("a{other}"));
         Request::Call {
-            agent: format!("a{}", rng.below(4)),
-            human: rng.chance(50).then(|| format!("h{}", rng.below(2))),
+            ancestors: others.collect(),
+            agent: format!("a{agent}"),
+            human: rng.chance(35).then(|| format!("h{}", rng.below(2))),
             age: rng.below(1000) as i64,
             reason: rng.chance(50).then(|| "because".to_owned()),
             facts: Facts {
@@ -290,10 +308,12 @@ impl Request {
     pub fn ask(&self, engine: &Engine, now: Timestamp) -> Verdict {
         match self {
             Self::Evaluation { asked, .. } => engine.evaluate(asked, now),
-            Self::Call { agent, human, age, reason, facts, tool, args } => {
+            Self::Call { agent, ancestors, human, age, reason, facts, tool, args } => {
+                let ancestors: Vec<&str> = ancestors.iter().map(String::as_str).collect();
                 let (server, tool) = tool.split_once('/').unwrap();
                 let by = Acting {
                     facts,
+                    ancestors: &ancestors,
                     human: human.as_deref(),
                     session_age: Span::seconds(*age),
                     reason: reason.as_deref(),
@@ -304,6 +324,19 @@ impl Request {
         }
     }
 
+    /// The same question about everybody else whose right it takes, in the order in which they are asked.
+    pub fn others(&self) -> Vec<Plain> {
+        let Self::Call { ancestors, human, .. } = self else { return Vec::new() };
+        let agents =
+            ancestors.iter().rev().map(|name| Plain { principal: format!("Agent::\"{name}\""), ..self.plain() });
+        let human = human.iter().map(|name| Plain {
+            principal: format!("Human::\"{name}\""),
+            mode: Mode::Anybody,
+            ..self.plain()
+        });
+        agents.chain(human).collect()
+    }
+
     pub fn plain(&self) -> Plain {
         match self {
             Self::Evaluation { asked, stated } => Plain {
@@ -312,9 +345,9 @@ impl Request {
                 resource: format!("{}::\"{}\"", asked.resource.kind, asked.resource.id),
                 context: serde_json::to_value(&asked.context).unwrap(),
                 stated: stated.clone(),
-                human: false,
+                mode: Mode::Itself,
             },
-            Self::Call { agent, human, age, reason, facts, tool, args } => {
+            Self::Call { agent, human, age, reason, facts, tool, args, .. } => {
                 let mut typed = args.clone();
                 typed.as_object_mut().unwrap().remove("unknown");
                 if let Some(price) = args.get("price") {
@@ -339,7 +372,7 @@ impl Request {
                     resource: format!("Tool::\"{tool}\""),
                     context,
                     stated: Vec::new(),
-                    human: human.is_some(),
+                    mode: if human.is_some() { Mode::Human } else { Mode::Itself },
                 }
             }
         }

@@ -1,6 +1,9 @@
 //! The question behind an entry, put together again from what is kept.
 
+use std::sync::Arc;
+
 use chancery_authorize::{Asked, Facts};
+use chancery_model::{Limit, SessionId};
 use chancery_record::Found;
 use chancery_store::{bodies, sessions};
 use serde_json::Value;
@@ -22,6 +25,8 @@ pub(super) async fn of(rooms: &Rooms, found: &Found) -> Answer<Option<Asked>> {
     let (Some(agent), Some(server)) = (draft.who.name.clone(), draft.what.server.clone()) else { return Ok(None) };
     let (human, reason) = (draft.who.human.clone(), draft.why.reason.clone());
     let session_age = session_age(rooms, found).await?;
+    let ancestors = ancestors(found);
+    let limits = limits(rooms, found).await?;
     // What policies did not look at was not kept.
     let facts: Facts = content("context").and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
     Ok(match (&draft.what.tool, &draft.what.action) {
@@ -32,6 +37,8 @@ pub(super) async fn of(rooms: &Rooms, found: &Found) -> Answer<Option<Asked>> {
             args.map(|args| Asked::ToolCall {
                 agent,
                 human,
+                ancestors,
+                limits,
                 session_age,
                 reason,
                 facts,
@@ -43,10 +50,43 @@ pub(super) async fn of(rooms: &Rooms, found: &Found) -> Answer<Option<Asked>> {
         (None, Some(action)) => {
             // The record names the method of MCP, the policies an action of the schema.
             let (action, resource) = (chancery_gateway::action_of(action).to_owned(), draft.what.resource.clone());
-            Some(Asked::ServerAct { agent, human, session_age, reason, facts, server, action, resource })
+            Some(Asked::ServerAct {
+                agent,
+                human,
+                ancestors,
+                limits,
+                session_age,
+                reason,
+                facts,
+                server,
+                action,
+                resource,
+            })
         }
         (None, None) => None,
     })
+}
+
+/// The agents of the chain before the one that acted.
+fn ancestors(found: &Found) -> Vec<String> {
+    let who = &found.entry.draft.who;
+    let agents = who.chain.iter().skip(usize::from(who.human.is_some()));
+    let agents: Vec<String> = agents.cloned().collect();
+    agents.split_last().map_or_else(Vec::new, |(_, before)| before.to_vec())
+}
+
+/// What the sessions of the chain are narrowed to; that never changes.
+async fn limits(rooms: &Rooms, found: &Found) -> Answer<Vec<Arc<[Limit]>>> {
+    let mut next: Option<SessionId> = found.entry.draft.authority.session.as_deref().and_then(|id| id.parse().ok());
+    let mut limits = Vec::new();
+    while let Some(id) = next {
+        let Some(session) = sessions::get(&rooms.store, &id).await? else { break };
+        if !session.limits.is_empty() {
+            limits.push(session.limits.clone());
+        }
+        next = session.parent;
+    }
+    Ok(limits)
 }
 
 async fn session_age(rooms: &Rooms, found: &Found) -> Answer<i64> {

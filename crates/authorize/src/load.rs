@@ -87,7 +87,9 @@ pub(crate) fn snapshot(sources: &Sources<'_>) -> Result<Snapshot, Vec<Diagnostic
 }
 
 fn rule(w: Written) -> Rule {
-    Rule { max_age: w.max_age, ..Rule::new(w.id, w.file, w.outcome, &w.template) }
+    let mut rule = Rule::new(w.id, w.file, w.outcome, &w.template);
+    rule.max_age = w.max_age;
+    rule
 }
 
 fn sorted(mut some: Vec<Diagnostic>, more: Vec<Diagnostic>) -> Vec<Diagnostic> {

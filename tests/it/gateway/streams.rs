@@ -154,3 +154,57 @@ async fn a_client_that_goes_away_takes_its_call_along_and_the_record_says_what_i
     }
     panic!("the upstream's stream was left: {}", upstream.left.load(Ordering::SeqCst));
 }
+
+/// A stream of a session that is ended is cut within a second, and the record says that it is not known what became of
+/// the act.
+#[tokio::test]
+async fn ending_a_session_cuts_its_streams() {
+    let (upstream, app, agent) = rig().await;
+    let call = tokio::spawn({
+        let agent = agent.clone();
+        async move { agent.rpc("s", "tools/call", json!({"name": "hang", "arguments": {}})).await }
+    });
+    let mut session = Value::Null;
+    for _ in 0..500 {
+        let log = app.log().await;
+        if let Some(intent) = log.iter().find(|entry| entry["kind"] == "intent" && entry["tool"] == "hang") {
+            session = intent["session"].clone();
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    app.admin("POST", &format!("/v1/sessions/{}/end", session.as_str().unwrap()), json!({})).await.ok();
+    let answer = tokio::time::timeout(Duration::from_secs(5), call).await.expect("the stream is cut").unwrap();
+    assert!(answer.text().contains("the stream was cut"), "{}", answer.text());
+    for _ in 0..500 {
+        let log = app.log().await;
+        let outcome = log.iter().find(|entry| entry["kind"] == "outcome" && entry["tool"] == "hang");
+        if let Some(outcome) = outcome.filter(|_| upstream.left.load(Ordering::SeqCst)) {
+            assert_eq!(outcome["result"], "indeterminate", "{outcome}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the upstream's stream is still open, or no outcome was recorded");
+}
+
+/// A permit that wants a person's presence is answered as RFC 9470 has it, and says where presence is proved.
+#[tokio::test]
+async fn a_step_up_says_where_a_person_confirms_presence() {
+    let upstream = chancery_testkit::HttpUpstream::start().await;
+    let policy =
+        r#"@id("big") @outcome("step_up") @max_age("120") permit (principal, action == Action::"s/echo", resource);"#;
+    let app = TestApp::builder().http("s", &upstream).policy("big.cedar", policy).start().await;
+    let agent = app.agent("caller").await;
+    app.grant("caller", "s").await;
+    let answer = agent.rpc("s", "tools/call", json!({"name": "echo", "arguments": {"text": "x"}})).await;
+    let challenge = answer.header("www-authenticate");
+    assert_eq!(answer.status, 401, "{}", answer.text());
+    assert!(challenge.contains(r#"error="insufficient_user_authentication""#), "{challenge}");
+    assert!(challenge.contains(r#"max_age="120""#), "{challenge}");
+    let message = answer.json();
+    let address = message["error"]["data"]["presence"].as_str().unwrap().to_owned();
+    assert!(address.starts_with(&format!("{}/presence/ses_", app.url())), "{message}");
+    assert!(message["error"]["message"].as_str().unwrap().contains(&address), "{message}");
+    assert!(upstream.calls().is_empty());
+}

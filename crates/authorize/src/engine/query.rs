@@ -34,7 +34,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new(row: Row, why: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(row: Row, why: impl Into<Cow<'static, str>>) -> Self {
         Self { row, why: why.into() }
     }
 

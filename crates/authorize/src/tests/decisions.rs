@@ -53,7 +53,7 @@ fn a_right_to_act_for_people_is_none_to_act_alone_and_the_other_way_round() {
 }
 
 /// The call of a refund by somebody.
-fn as_one(engine: &crate::Engine, by: Acting<'_>) -> crate::Verdict {
+fn as_one(engine: &Engine, by: Acting<'_>) -> crate::Verdict {
     let args = args();
     let call = ToolCall { by, server: "billing", tool: "refund", definition: None, args: &args, args_digest: [0; 32] };
     engine.tool_call(&call, NOW)

@@ -11,7 +11,9 @@ fn refused(text: &str) -> Diagnostic {
 }
 
 fn with(condition: &str) -> String {
-    format!("@id(\"p\") permit (principal is Agent, action == Action::\"billing/refund\", resource)\nwhen {{ {condition} }};")
+    format!(
+        "@id(\"p\") permit (principal is Agent, action == Action::\"billing/refund\", resource)\nwhen {{ {condition} }};"
+    )
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::progress;
 pub enum Verb {
     /// Show the newest entries, and with -f those that come
     #[command(after_help = TAIL)]
-    Tail(Tail),
+    Tail(Box<Tail>),
     /// Verify the whole log: every hash, chain, body and signature
     #[command(
         after_help = "Examples:\n  chancery log verify\n  chancery log verify --checkpoint yesterday.note     it must have grown from that one"

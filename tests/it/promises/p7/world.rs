@@ -233,6 +233,12 @@ impl World {
                 args[name] = value;
             }
         }
+        let mut meters = BTreeMap::new();
+        for name in METERS {
+            if rng.chance(70) {
+                meters.insert(name.into(), rng.below(8) as i64);
+            }
+        }
         let agent = rng.below(4);
         let others = (0..4).filter(|other| *other != agent && rng.chance(12)).map(|other| format!("a{other}"));
         Request::Call {
@@ -243,10 +249,7 @@ impl World {
             reason: rng.chance(50).then(|| "because".to_owned()),
             facts: Facts {
                 // One that is not there stands at 0.
-                meters: METERS
-                    .iter()
-                    .filter_map(|m| rng.chance(70).then(|| ((*m).into(), rng.below(8) as i64)))
-                    .collect(),
+                meters,
                 done: self.tools.iter().filter(|_| rng.chance(40)).map(|tool| tool.qualified().into()).collect(),
                 calls: rng.below(10) as i64,
                 ..Facts::default()

@@ -221,8 +221,11 @@ async fn a_renewal_that_fails_lets_nothing_through() {
     assert_eq!(code(&call(&agent.at(&app)).await), "C4020");
     assert_eq!((world.asked("refresh_token") - asked, world.calls() - passed), (0, 0));
 
+    // The server has another address now: it is registered with that one, once.
     world.set(|behaviour| behaviour.refreshing = Refreshing::Rotates);
     connect(&app).await;
+    connect(&app).await;
+    assert_eq!(world.asked("register"), 2);
     assert!(works(&call(&agent.at(&app)).await));
 }
 

@@ -59,6 +59,8 @@ struct Inner {
     asked: Mutex<Vec<String>>,
     calls: Mutex<usize>,
     keys: Mutex<BTreeSet<String>>,
+    /// Where registered clients may be sent back to.
+    callbacks: Mutex<BTreeSet<String>>,
     /// Headers of client assertions.
     assertions: Mutex<Vec<String>>,
     waiting: Semaphore,
@@ -99,6 +101,7 @@ impl World {
             asked: Mutex::default(),
             calls: Mutex::default(),
             keys: Mutex::default(),
+            callbacks: Mutex::default(),
             assertions: Mutex::default(),
             waiting: Semaphore::new(0),
             may: Semaphore::new(0),
@@ -209,6 +212,7 @@ async fn metadata(State(world): State<Arc<Inner>>) -> Json<Value> {
 
 async fn register(State(world): State<Arc<Inner>>, Json(about): Json<Value>) -> (StatusCode, Json<Value>) {
     lock(&world.asked).push("register".into());
+    lock(&world.callbacks).extend(about["redirect_uris"][0].as_str().map(str::to_owned));
     (
         StatusCode::CREATED,
         Json(
@@ -222,6 +226,7 @@ type Parameters = std::collections::HashMap<String, String>;
 async fn authorize(State(world): State<Arc<Inner>>, Query(asked): Query<Parameters>) -> Response {
     lock(&world.asked).push("authorize".into());
     assert_eq!(asked["code_challenge_method"], "S256");
+    assert!(lock(&world.callbacks).contains(&asked["redirect_uri"]), "it is not the registered one");
     assert_eq!(asked["resource"], format!("{}/mcp", world.url));
     *lock(&world.granted) = asked.get("scope").cloned().unwrap_or_default();
     let honest = Some(world.url.clone());

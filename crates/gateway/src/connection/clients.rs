@@ -23,21 +23,22 @@ impl Connections {
         server: &AuthorizationServer,
         before: Option<&Connection>,
     ) -> Result<KnownClient, ConnectError> {
+        let callback = self.callback();
         if let Some(id) = &oauth.client_id {
             let method = method_of(oauth, server)?;
-            return Ok(KnownClient { id: id.clone(), origin: Origin::Configured, method, secret: None });
+            return Ok(KnownClient { id: id.clone(), origin: Origin::Configured, method, secret: None, callback });
         }
         let document = self.document(oauth).filter(|_| server.client_id_metadata_document_supported);
         if let (Some(id), Ok(method)) = (document, AuthMethod::choose(&[AuthMethod::None], server)) {
-            return Ok(KnownClient { id, origin: Origin::Document, method, secret: None });
+            return Ok(KnownClient { id, origin: Origin::Document, method, secret: None, callback });
         }
         let before = before.filter(|before| before.server.issuer == server.issuer).map(|before| &before.client);
-        if let Some(client) = before.filter(|client| client.origin == Origin::Dynamic) {
+        if let Some(client) = before.filter(|client| client.origin == Origin::Dynamic && client.callback == callback) {
             return Ok(client.clone());
         }
-        let registered = register(&self.means, server, &self.callback()).await?;
+        let registered = register(&self.means, server, &callback).await?;
         let (id, method, secret) = (registered.id, registered.method, registered.secret);
-        Ok(KnownClient { id, origin: Origin::Dynamic, method, secret })
+        Ok(KnownClient { id, origin: Origin::Dynamic, method, secret, callback })
     }
 
     /// The address of the document about us. Other servers can read ours only if it is on the web.

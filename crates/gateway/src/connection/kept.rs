@@ -39,6 +39,8 @@ pub(super) struct KnownClient {
     pub(super) method: AuthMethod,
     /// The secret that dynamic registration gave.
     pub(super) secret: Option<Secret>,
+    /// Where people come back to, as it was registered.
+    pub(super) callback: String,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +62,7 @@ struct Inner {
     origin: Origin,
     method: AuthMethod,
     client_secret: Option<String>,
+    callback: String,
     resource: String,
     tokens: Option<InnerTokens>,
 }
@@ -113,6 +116,7 @@ impl Connection {
                 origin: inner.origin,
                 method: inner.method,
                 secret: inner.client_secret.map(Secret::new),
+                callback: inner.callback,
             },
             resource: inner.resource,
             scopes: stored.scopes.split_whitespace().map(str::to_owned).collect(),
@@ -139,6 +143,7 @@ impl Connection {
             origin: self.client.origin,
             method: self.client.method,
             client_secret: self.client.secret.as_ref().map(|secret| secret.expose().to_owned()),
+            callback: self.client.callback.clone(),
             resource: self.resource.clone(),
             tokens: self.tokens.as_ref().map(Tokens::inner).transpose()?,
         })
@@ -195,6 +200,7 @@ mod tests {
                 origin: Origin::Configured,
                 method: AuthMethod::ClientSecretBasic,
                 secret: None,
+                callback: "https://id.example/connections/callback".into(),
             },
             resource: "https://crm.example/mcp".into(),
             scopes: vec!["read".into(), "write".into()],

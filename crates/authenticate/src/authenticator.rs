@@ -14,7 +14,7 @@ use crate::delegation::{Delegations, Rules, nobody};
 use crate::directory::Directory;
 use crate::dpop::Dpop;
 use crate::fault::Faults;
-use crate::keys::{KeysError, TokenKeys};
+use crate::keys::{KeysError, Retiring, TokenKeys};
 use crate::recent::Recent;
 use crate::replay::Replay;
 use crate::steady::Steady;
@@ -126,10 +126,25 @@ impl Authenticator {
         self.dpop.nonce()
     }
 
-    /// Makes a new token-signing key. The old one verifies for another hour.
-    pub async fn rotate_token_key(&self) -> Result<(), KeysError> {
-        let keys = TokenKeys::rotate(&self.store, &self.vault, &*self.clock).await?;
+    /// Makes a new token-signing key, which happens by itself every 30 days. `actor` is who wants it.
+    pub async fn rotate_token_key(&self, retiring: Retiring, actor: &str) -> Result<(), KeysError> {
+        let keys = TokenKeys::rotate(&self.store, &self.vault, &*self.clock, retiring, actor).await?;
         self.keys.store(Arc::new(keys));
+        if retiring == Retiring::AtOnce {
+            self.verified.retain(|_| false);
+        }
+        Ok(())
+    }
+
+    /// Rotates the token-signing key when it is due, and lets go of those whose overlap is over.
+    async fn tend_keys(&self) -> Result<(), KeysError> {
+        let (keys, now) = (self.keys.load_full(), self.clock.now());
+        if keys.is_due(now) {
+            return self.rotate_token_key(Retiring::WithOverlap, "system").await;
+        }
+        if keys.is_stale(now) {
+            self.keys.store(Arc::new(TokenKeys::load(&self.store, &self.vault, &*self.clock).await?));
+        }
         Ok(())
     }
 
@@ -147,6 +162,9 @@ impl Authenticator {
     /// One round of [`Authenticator::run`].
     pub async fn tidy(&self) {
         let now = self.clock.now();
+        if let Err(e) = self.tend_keys().await {
+            tracing::warn!(error = %e, "the token-signing key could not be rotated");
+        }
         if let Err(e) = self.touch_due().await {
             tracing::warn!(error = %e, "the use of sessions could not be made durable");
         }

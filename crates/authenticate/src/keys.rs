@@ -17,6 +17,8 @@ const LOG: &str = "log";
 const CLIENT: &str = "client";
 /// A retired key still verifies this long: longer than any token lives.
 const OVERLAP: Span = Span::hours(1);
+/// A key signs tokens for so long.
+const LIFETIME: Span = Span::days(30);
 
 /// Our keys cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,19 @@ pub(crate) struct TokenKeys {
     pub(crate) header: String,
     /// Verify: the signing one and those retired a short while ago, each with its `kid`.
     pub(crate) verifying: Vec<(String, Arc<PublicKey>)>,
+    /// When the signing one is to be replaced.
+    due: Timestamp,
+    /// When the first of the retired ones verifies no more.
+    stale: Option<Timestamp>,
+}
+
+/// What becomes of the key before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retiring {
+    /// It verifies for another hour: no token is lost.
+    WithOverlap,
+    /// It verifies nothing any more: every token it signed is refused from now on.
+    AtOnce,
 }
 
 /// The key that signs checkpoints of the log. Its seed goes to the room that signs, and nowhere else.
@@ -60,7 +75,7 @@ impl LogKey {
             return Ok(Self(PrivateKey::ed25519(&vault.unseal(place(&key.id), &key.sealed)?)?));
         }
         let key = PrivateKey::generate_ed25519(random)?;
-        keep(store, sealed(vault, &key, LOG, clock.now())?, None).await?;
+        keep(store, sealed(vault, &key, LOG, clock.now())?, Vec::new(), "system").await?;
         Ok(Self(key))
     }
 }
@@ -72,7 +87,7 @@ pub async fn client_key(store: &Store, vault: &Vault, clock: &dyn Clock) -> Resu
         return Ok(AgentKey::of(PrivateKey::p256(&vault.unseal(place(&key.id), &key.sealed)?)?));
     }
     let key = PrivateKey::generate_p256()?;
-    keep(store, sealed(vault, &key, CLIENT, clock.now())?, None).await?;
+    keep(store, sealed(vault, &key, CLIENT, clock.now())?, Vec::new(), "system").await?;
     Ok(AgentKey::of(key))
 }
 
@@ -87,25 +102,46 @@ impl TokenKeys {
     pub(crate) async fn load(store: &Store, vault: &Vault, clock: &dyn Clock) -> Result<Self, KeysError> {
         let stored = chancery_store::keys::of_purpose(store, TOKEN).await?;
         let Some(newest) = stored.iter().find(|key| key.retired_at.is_none()) else {
-            return Self::rotate(store, vault, clock).await;
+            return Self::rotate(store, vault, clock, Retiring::WithOverlap, "system").await;
         };
         let signing = PrivateKey::p256(&vault.unseal(place(&newest.id), &newest.sealed)?)?;
-        let mut verifying = Vec::new();
-        for key in stored.iter().filter(|key| key.retired_at.is_none_or(|at| clock.now() < at + OVERLAP)) {
+        let (mut verifying, now) = (Vec::new(), clock.now());
+        let ends = |key: &SealedKey| key.retired_at.map(|at| at + OVERLAP);
+        for key in stored.iter().filter(|key| ends(key).is_none_or(|end| now < end)) {
             let jwk = Jwk::parse(&key.public).map_err(KeyRefused::from)?;
             let public = PublicKey::from_jwk(&jwk, Policy::Agents).map_err(KeyRefused::from)?;
             verifying.push((public.thumbprint_text(), Arc::new(public)));
         }
         let header = header(&signing);
-        Ok(Self { signing: Arc::new(signing), header, verifying })
+        let stale = stored.iter().filter_map(ends).filter(|end| now < *end).min();
+        Ok(Self { signing: Arc::new(signing), header, verifying, due: newest.created_at + LIFETIME, stale })
     }
 
-    /// Makes a new signing key and retires the one before, which goes on verifying for an hour.
-    pub(crate) async fn rotate(store: &Store, vault: &Vault, clock: &dyn Clock) -> Result<Self, KeysError> {
-        let stored = chancery_store::keys::of_purpose(store, TOKEN).await?;
-        let old = stored.into_iter().find(|key| key.retired_at.is_none()).map(|key| key.id);
-        keep(store, sealed(vault, &PrivateKey::generate_p256()?, TOKEN, clock.now())?, old).await?;
+    /// Makes a new signing key and retires the one before. `actor` is who wants it.
+    pub(crate) async fn rotate(
+        store: &Store,
+        vault: &Vault,
+        clock: &dyn Clock,
+        retiring: Retiring,
+        actor: &str,
+    ) -> Result<Self, KeysError> {
+        let (stored, now) = (chancery_store::keys::of_purpose(store, TOKEN).await?, clock.now());
+        let at = if retiring == Retiring::AtOnce { now - OVERLAP } else { now };
+        // At once means at once for those, too, that were retired lately.
+        let old = stored.into_iter().filter(|key| key.retired_at.is_none_or(|retired| at < retired));
+        let old = old.map(|key| (key.id, at)).collect();
+        keep(store, sealed(vault, &PrivateKey::generate_p256()?, TOKEN, now)?, old, actor).await?;
         Box::pin(Self::load(store, vault, clock)).await
+    }
+
+    /// Is a new signing key due?
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        now >= self.due
+    }
+
+    /// Is a retired key still among those that verify?
+    pub(crate) fn is_stale(&self, now: Timestamp) -> bool {
+        self.stale.is_some_and(|stale| now >= stale)
     }
 
     /// The public key with this `kid`.
@@ -136,15 +172,15 @@ fn sealed(vault: &Vault, key: &PrivateKey, purpose: &str, now: Timestamp) -> Res
     })
 }
 
-async fn keep(store: &Store, key: SealedKey, retires: Option<String>) -> Result<(), KeysError> {
+async fn keep(store: &Store, key: SealedKey, retires: Vec<(String, Timestamp)>, actor: &str) -> Result<(), KeysError> {
     let change =
         Change { noun: "key".into(), id: key.id.clone(), verb: "create".into(), after: Some(key.public.clone()) };
-    let who = Who { human: Some("system".into()), ..Who::default() };
+    let who = Who { human: Some(actor.into()), ..Who::default() };
     let draft = Draft { kind: Kind::Change, at: key.created_at, who, change: Some(change), ..Draft::default() };
     let write = store.write(draft, move |tx| {
         Box::pin(async move {
-            if let Some(old) = retires {
-                chancery_store::keys::retire(tx, &old, key.created_at).await?;
+            for (old, at) in retires {
+                chancery_store::keys::retire(tx, &old, at).await?;
             }
             chancery_store::keys::insert(tx, &key).await
         })

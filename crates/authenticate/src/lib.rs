@@ -47,7 +47,7 @@ pub use config::{Config, SessionLimits};
 pub use delegation::{Delegations, Handing, Limits as DelegationLimits, Principal};
 pub use enrol::{ENROLMENT_TYP, EnrolError, Enrolled, Enrolment};
 pub use introspect::Introspection;
-pub use keys::{KeysError, LogKey, client_key};
+pub use keys::{KeysError, LogKey, Retiring, client_key};
 pub use metadata::{AuthorizationServer, JwkSet, ProtectedResource, resource_metadata_path};
 pub use people::{PeopleError, SignedIn};
 pub use refused::Refused;

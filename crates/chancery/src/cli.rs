@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
-    agent, blueprint, completion, connection, demo, doctor, finding, grant, log, person, policy, secret, serve,
+    agent, blueprint, completion, connection, demo, doctor, finding, grant, key, log, person, policy, secret, serve,
     session, tool, why,
 };
 use crate::{mcp, verbs};
@@ -100,6 +100,9 @@ pub enum Verb {
     /// Connect upstream servers whose credentials are obtained by OAuth
     #[command(subcommand)]
     Connection(connection::Verb),
+    /// The keys that sign tokens
+    #[command(subcommand)]
+    Key(key::Verb),
     /// What is wrong with identities and tools
     #[command(subcommand)]
     Finding(finding::Verb),

@@ -16,6 +16,7 @@ pub mod demo;
 pub mod doctor;
 pub mod finding;
 pub mod grant;
+pub mod key;
 pub mod log;
 pub mod manifest;
 pub mod person;
@@ -78,6 +79,7 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Secret(verb) => secret::run(context, verb).await,
         Verb::Connection(verb) => connection::run(context, verb).await,
         Verb::Finding(verb) => finding::run(context, verb).await,
+        Verb::Key(verb) => key::run(context, verb).await,
         Verb::Mcp(verb) => crate::mcp::run(context, verb).await,
         Verb::Doctor(args) => doctor::run(context, args).await,
         Verb::Completion(args) => completion::run(context, args),

@@ -14,6 +14,7 @@ pub(crate) mod decisions;
 pub(crate) mod enrolments;
 pub(crate) mod findings;
 pub(crate) mod grants;
+pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod people;
 pub(crate) mod policies;
@@ -47,6 +48,7 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/people/{name}/suspend", post(people::suspend::handle))
         .route("/v1/people/{name}/resume", post(people::resume::handle))
         .route("/v1/people/{name}/setup-link", post(people::link::handle))
+        .route("/v1/keys/rotate", post(keys::rotate::handle))
         .route("/v1/sessions", get(sessions::list::handle))
         .route("/v1/sessions/{id}/end", post(sessions::end::handle))
         .route("/v1/tools", get(tools::list::handle))

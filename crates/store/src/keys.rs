@@ -47,9 +47,10 @@ pub async fn insert(tx: &mut Tx, key: &SealedKey) -> Result<(), StoreError> {
     tx.run(sql).await.map(drop)
 }
 
-/// Ends a key's signing.
+/// Ends a key's signing; one that is retired already can be so from earlier on, and never from later.
 pub async fn retire(tx: &mut Tx, id: &str, at: Timestamp) -> Result<(), StoreError> {
-    let sql = sqlx::query("UPDATE keys SET retired_at = $2 WHERE id = $1 AND retired_at IS NULL").bind(id).bind(at.0);
+    let sql = "UPDATE keys SET retired_at = $2 WHERE id = $1 AND (retired_at IS NULL OR retired_at > $2)";
+    let sql = sqlx::query(sql).bind(id).bind(at.0);
     changed_one(tx.run(sql).await?, id)
 }
 

@@ -4,8 +4,8 @@ use chancery_model::{Agent, BearerUse, Span};
 use proptest::prelude::*;
 
 use super::{AUDIENCE, World, form};
-use crate::RequestFacts;
 use crate::jose::{decode, encode};
+use crate::{RequestFacts, Retiring};
 
 #[tokio::test]
 async fn a_bound_token_with_a_fresh_proof_is_admitted() {
@@ -201,7 +201,7 @@ async fn forged_tokens_are_refused() {
 async fn a_rotated_signing_key_verifies_for_its_overlap() {
     let world = World::new().await;
     let old = world.token().await;
-    world.auth.rotate_token_key().await.unwrap();
+    world.auth.rotate_token_key(Retiring::WithOverlap, "bob").await.unwrap();
     assert_eq!(world.auth.jwks().keys.len(), 2);
     assert!(world.call_now(&old).is_ok());
     let new = world.token().await;
@@ -209,6 +209,37 @@ async fn a_rotated_signing_key_verifies_for_its_overlap() {
     assert!(world.call_now(&new).is_ok());
     let world = world.restart(Span::hours(2)).await;
     assert_eq!(world.auth.jwks().keys.len(), 1);
+}
+
+#[tokio::test]
+async fn the_signing_key_changes_by_itself_and_the_one_before_is_let_go() {
+    let world = World::new().await;
+    let kid = |world: &World| world.auth.jwks().keys[0]["kid"].clone();
+    let first = kid(&world);
+    world.clock.advance(Span::seconds(30 * 86_400 - 1));
+    world.auth.tidy().await;
+    assert_eq!(kid(&world), first, "a second before");
+    world.clock.advance(Span::seconds(1));
+    world.auth.tidy().await;
+    assert_ne!(kid(&world), first);
+    assert_eq!(world.auth.jwks().keys.len(), 2);
+    world.clock.advance(Span::hours(1));
+    world.auth.tidy().await;
+    assert_eq!(world.auth.jwks().keys.len(), 1, "an hour later the old one verifies no more");
+}
+
+#[tokio::test]
+async fn a_key_that_may_be_in_other_hands_verifies_nothing_from_that_moment() {
+    let world = World::new().await;
+    let old = world.token().await;
+    assert!(world.call_now(&old).is_ok(), "and it is remembered as verified");
+    world.auth.rotate_token_key(Retiring::WithOverlap, "bob").await.unwrap();
+    world.auth.rotate_token_key(Retiring::AtOnce, "bob").await.unwrap();
+    assert!(world.call_now(&old).is_err(), "the one before the last one too");
+    assert_eq!(world.auth.jwks().keys.len(), 1);
+    assert!(world.call_now(&world.token().await).is_ok());
+    let world = world.restart(Span::seconds(10)).await;
+    assert!(world.call_now(&old).is_err());
 }
 
 #[test]

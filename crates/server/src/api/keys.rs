@@ -1,0 +1,3 @@
+//! Our own keys.
+
+pub(crate) mod rotate;

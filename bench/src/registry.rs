@@ -86,7 +86,9 @@ impl Registry {
     }
 
     fn post(&self, path: &str, body: &str) -> Fallible {
-        let answer = load::once_at(&self.server, &load::post(path, self.server.address, &[], body))?;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+        let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        let answer = load::once_at(&self.server, request.as_bytes())?;
         if answer.starts_with("HTTP/1.1 201") { Ok(()) } else { Err(format!("unexpected answer: {answer}")) }
     }
 

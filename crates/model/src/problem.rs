@@ -293,15 +293,6 @@ table! {
     /// No such secret.
     NO_SUCH_SECRET = "C6011", 404, "no such secret",
         "see `chancery secret list`";
-    /// No such person.
-    NO_PERSON = "C6030", 404, "no such person",
-        "see `chancery person list`";
-    /// The name is another person's.
-    PERSON_EXISTS = "C6031", 409, "the name is another person's",
-        "choose another: names are never reused";
-    /// The person is in that state already, or may not do that in it.
-    BAD_PERSON_STATE = "C6032", 409, "the person's state does not allow it",
-        "look at it first: `chancery person list`";
 
     /// No such blueprint.
     NO_BLUEPRINT = "C6020", 404, "no such blueprint",
@@ -324,6 +315,15 @@ table! {
     /// A digest that is to be approved is not that of what was stated.
     MANIFEST_UNSEEN = "C6026", 409, "no manifest of this digest was stated",
         "look at what was: `chancery agent manifest NAME`, `chancery blueprint manifest NAME`";
+    /// No such person.
+    NO_PERSON = "C6030", 404, "no such person",
+        "see `chancery person list`";
+    /// The name is another person's.
+    PERSON_EXISTS = "C6031", 409, "the name is another person's",
+        "choose another: names are never reused";
+    /// The person is in that state already, or may not do that in it.
+    BAD_PERSON_STATE = "C6032", 409, "the person's state does not allow it",
+        "look at it first: `chancery person list`";
 
     /// The configuration cannot be read or understood.
     BAD_CONFIG = "C7001", 400, "the configuration is not understood",

@@ -8,6 +8,7 @@ use chancery_authenticate::client::{AgentKey, ProofFor};
 use chancery_authenticate::{
     Authenticator, Config, DelegationLimits, Delegations, Handing, RequestFacts, TokenRequest, Vault,
 };
+use chancery_fetch::Fetcher;
 use chancery_model::{Draft, Kind};
 use chancery_store::agents;
 
@@ -76,7 +77,9 @@ impl Chain {
             delegation: DelegationLimits { depth: LINKS },
             ..Config::default()
         };
-        let auth = Authenticator::open(config, store, vault, world::clock(), world::random()?).await.map_err(text)?;
+        let fetcher = Arc::new(Fetcher::new(chancery_fetch::Config::default()).map_err(text)?);
+        let opened = Authenticator::open(config, store, vault, fetcher, world::clock(), world::random()?).await;
+        let auth = opened.map_err(text)?;
         auth.set_delegations(Box::new(Everybody));
         Ok(Self { auth, keys })
     }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use chancery_authenticate::{Authenticator, Config, RequestFacts, TokenRequest, Vault};
 use chancery_authorize::{Engine, Evaluation, Verdict};
+use chancery_fetch::Fetcher;
 use chancery_model::{Clock, DecisionId, Position};
 use serde_json::json;
 
@@ -32,7 +33,8 @@ pub async fn router(folder: &Path, url: &str) -> Fallible<Router> {
     let engine = decision::engine_of(&store).await?;
     let audience = format!("{url}/access/v1");
     let config = Config { issuer: url.to_owned(), audiences: vec![audience.clone()], ..Config::default() };
-    let opened = Authenticator::open(config, store, vault, world::clock(), world::random()?).await;
+    let fetcher = Arc::new(Fetcher::new(chancery_fetch::Config::default()).map_err(text)?);
+    let opened = Authenticator::open(config, store, vault, fetcher, world::clock(), world::random()?).await;
     let rooms = Rooms { authenticator: opened.map_err(text)?, engine, clock: world::clock(), audience };
     let routes = Router::new().route("/oauth/token", post(token)).route("/access/v1/evaluation", post(evaluation));
     Ok(routes.with_state(Arc::new(rooms)))

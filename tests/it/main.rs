@@ -4,6 +4,7 @@
 mod acme;
 mod authzen;
 mod cli;
+mod federation;
 mod front;
 mod gateway;
 mod laws;

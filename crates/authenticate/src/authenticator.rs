@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use chancery_fetch::Fetcher;
 use chancery_model::{Agent, Clock, Person, Random, Span, Timestamp};
 use chancery_store::{Store, StoreError};
 
 use crate::access::Access;
+use crate::clients::Clients;
 use crate::config::Config;
 use crate::delegation::{Delegations, Rules, nobody};
 use crate::directory::Directory;
 use crate::dpop::Dpop;
 use crate::fault::Faults;
+use crate::federation::Federation;
 use crate::keys::{KeysError, Retiring, TokenKeys};
 use crate::recent::Recent;
 use crate::replay::Replay;
@@ -36,6 +39,9 @@ pub struct Authenticator {
     pub(crate) directory: Arc<Directory>,
     pub(crate) delegations: Rules,
     pub(crate) faults: Faults,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) fetcher: Arc<Fetcher>,
+    pub(crate) federation: Arc<Federation>,
     pub(crate) dpop: Dpop,
     /// Verified tokens.
     pub(crate) verified: Recent<Access>,
@@ -61,6 +67,7 @@ impl Authenticator {
         config: Config,
         store: Store,
         vault: Vault,
+        fetcher: Arc<Fetcher>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Arc<Self>, OpenError> {
@@ -74,6 +81,15 @@ impl Authenticator {
         chancery_store::persons::all(&store).await?.into_iter().for_each(|person| directory.load_person(person));
         let secrets = chancery_store::client_secrets::live(&store, clock.now()).await?;
         secrets.into_iter().for_each(|secret| directory.load_secret(secret));
+        let federation = Arc::new(Federation::new(fetcher.clone(), clock.clone()));
+        let observed = federation.clone();
+        store.observe(Box::new(move |changed| observed.observe(changed)));
+        let trusted = chancery_store::trust_sources::all(&store).await?;
+        trusted.into_iter().for_each(|source| federation.sources.put(Arc::new(source)));
+        let clients = Arc::new(Clients::default());
+        let observed = clients.clone();
+        store.observe(Box::new(move |changed| observed.observe(changed)));
+        chancery_store::clients::all(&store).await?.into_iter().for_each(|client| clients.put(Arc::new(client)));
         let sessions = chancery_store::sessions::open(&store, clock.now()).await?;
         let last_use = chancery_store::sessions::last_use(&store).await?;
         directory.load_sessions(sessions);
@@ -91,6 +107,9 @@ impl Authenticator {
             store,
             vault,
             directory,
+            clients,
+            fetcher,
+            federation,
             delegations: nobody(),
             faults: Faults::default(),
         }))

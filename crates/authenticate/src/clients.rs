@@ -9,9 +9,12 @@ use crate::directory::AgentSlot;
 use crate::token::{Call, OauthError};
 
 mod assertion;
+mod metadata_document;
+mod platform;
 mod secret;
 
 pub(crate) use assertion::BEFORE_START;
+pub(crate) use metadata_document::Clients;
 
 /// `client_assertion_type` of RFC 7523, section 2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -23,7 +26,7 @@ pub(crate) struct Client {
 }
 
 /// By what it was authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     /// An assertion signed with its enrolled key.
     Key,
@@ -31,26 +34,48 @@ pub(crate) enum Method {
     Secret,
     /// The certificate of its connection.
     Certificate,
+    /// A token of a platform that a trust source is about.
+    Platform {
+        /// Which source, and of whom.
+        detail: String,
+        /// What the platform calls the running copy.
+        instance: Option<String>,
+    },
 }
 
 impl Client {
     /// For the record of what was done with it; nothing for the usual way.
     pub(crate) fn detail(&self) -> Option<String> {
-        match self.method {
+        match &self.method {
             Method::Key => None,
+            Method::Platform { detail, .. } => Some(detail.clone()),
             Method::Secret => Some("authenticated by a shared secret".to_owned()),
             Method::Certificate => Some("authenticated by its certificate".to_owned()),
+        }
+    }
+
+    /// The running copy, where what authenticated it says which.
+    pub(crate) fn instance(&self) -> Option<&str> {
+        match &self.method {
+            Method::Platform { instance, .. } => instance.as_deref(),
+            _ => None,
         }
     }
 }
 
 impl Authenticator {
     /// The client that sends this request. An assertion is used up by it.
-    pub(crate) fn client(&self, call: &Call<'_>) -> Result<Client, OauthError> {
+    pub(crate) async fn client(&self, call: &Call<'_>) -> Result<Client, OauthError> {
         let form = &call.form;
         let (assertion, kind) = (form.one("client_assertion")?, form.one("client_assertion_type")?);
         let (secret, client_id) = (form.one("client_secret")?, form.one("client_id")?);
         let client = match (assertion, kind, secret, call.request.authorization) {
+            (Some(assertion), Some(JWT_BEARER), None, None) if self.is_of_platform(assertion) => {
+                self.by_platform(assertion, client_id).await.map_err(|e| match e.error {
+                    "invalid_grant" => OauthError { error: "invalid_client", ..e },
+                    _ => e,
+                })?
+            }
             (Some(assertion), Some(JWT_BEARER), None, None) => {
                 Client { slot: self.by_assertion(assertion, client_id)?, method: Method::Key }
             }

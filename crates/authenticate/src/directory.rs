@@ -165,7 +165,7 @@ impl Directory {
             Changed::Session(session) => self.put_session(session.clone(), true),
             Changed::ClientSecret(secret) => self.put_secret(secret.clone()),
             Changed::Blueprint(blueprint) => self.put_blueprint(blueprint.clone(), true),
-            Changed::Grant(_) | Changed::Tool(_) => {}
+            Changed::Client(_) | Changed::TrustSource(_) | Changed::Grant(_) | Changed::Tool(_) => {}
         }
     }
 

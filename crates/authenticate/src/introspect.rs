@@ -65,8 +65,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// `invalid_client` and `invalid_request`; a token that cannot be read is not active, which is no error.
-    pub fn introspect(&self, request: &TokenRequest<'_>) -> Result<Introspection, OauthError> {
-        let (client, token) = self.about(request)?;
+    pub async fn introspect(&self, request: &TokenRequest<'_>) -> Result<Introspection, OauthError> {
+        let (client, token) = self.about(request).await?;
         let now = self.clock.now();
         let known = self.access(token, sha256(token.as_bytes())).ok();
         let live = known.filter(|access| {
@@ -84,7 +84,7 @@ impl Authenticator {
     /// # Errors
     /// `invalid_client`, `invalid_request`, and `temporarily_unavailable` when the end could not be made durable.
     pub async fn revoke(&self, request: &TokenRequest<'_>) -> Result<(), OauthError> {
-        let (client, token) = self.about(request)?;
+        let (client, token) = self.about(request).await?;
         let Ok(access) = self.access(token, sha256(token.as_bytes())) else { return Ok(()) };
         if !in_line(&client, &access.session) {
             return Ok(());
@@ -95,12 +95,12 @@ impl Authenticator {
         Ok(())
     }
 
-    fn about<'a>(&self, request: &'a TokenRequest<'a>) -> Result<(Client, &'a str), OauthError> {
+    async fn about<'a>(&self, request: &'a TokenRequest<'a>) -> Result<(Client, &'a str), OauthError> {
         let call = Call { form: Form(request.form), request, proof: None };
         // It is read, so that it is said when it comes twice. It is only a hint: one kind of token cannot be taken for another.
         call.form.one("token_type_hint")?;
         let token = call.form.needed("token")?;
-        Ok((self.client(&call)?, token))
+        Ok((self.client(&call).await?, token))
     }
 
     fn facts(&self, access: &Access) -> Facts {

@@ -34,6 +34,8 @@ pub struct AuthorizationServer {
     pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 2],
     /// Algorithms of DPoP proofs (RFC 9449, section 5.1).
     pub dpop_signing_alg_values_supported: [&'static str; 2],
+    /// Clients may be named by the URL of their metadata document (draft-ietf-oauth-client-id-metadata-document, section 5).
+    pub client_id_metadata_document_supported: bool,
     /// The resources tokens can be asked for (RFC 9728, section 4).
     pub protected_resources: Vec<String>,
 }
@@ -80,6 +82,7 @@ impl Authenticator {
             authorization_details_types_supported: ["mcp_tool", "mcp_resource", "mcp_prompt"],
             token_endpoint_auth_signing_alg_values_supported: ALGS,
             dpop_signing_alg_values_supported: ALGS,
+            client_id_metadata_document_supported: true,
             protected_resources: self.config.audiences.clone(),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use chancery_fetch::Fetcher;
 use chancery_model::{
     Agent, AgentId, AgentKind, AgentState, BearerUse, Change, Clock, Draft, Kind, Random, Secret, Span,
 };
@@ -18,6 +19,7 @@ use crate::{
 
 mod blueprints;
 mod caller;
+mod clients;
 mod dpop;
 mod enrol;
 mod exchange;
@@ -45,12 +47,23 @@ pub(crate) fn config() -> Config {
     Config { audiences: vec![AUDIENCE.into(), format!("{ISSUER}/mcp/billing")], ..Config::default() }
 }
 
-async fn open(dir: &Path, config: Config, clock: Arc<MockClock>, random: Arc<Counting>) -> (Store, Arc<Authenticator>) {
+/// Reaches documents on this machine only where a test lists them.
+fn fetcher(allow: &[String]) -> Arc<Fetcher> {
+    Arc::new(Fetcher::new(chancery_fetch::Config { allow: allow.to_vec(), ..Default::default() }).unwrap())
+}
+
+async fn open(
+    dir: &Path,
+    config: Config,
+    allow: &[String],
+    clock: Arc<MockClock>,
+    random: Arc<Counting>,
+) -> (Store, Arc<Authenticator>) {
     let data = dir.join("data");
     let settings = chancery_store::Config { path: data.clone() };
     let store = Store::open(&settings, clock.clone(), random.clone()).await.unwrap();
     let vault = Vault::open(&dir.join("kek"), &data, random.clone()).unwrap();
-    let auth = Authenticator::open(config, store.clone(), vault, clock, random).await.unwrap();
+    let auth = Authenticator::open(config, store.clone(), vault, fetcher(allow), clock, random).await.unwrap();
     (store, auth)
 }
 
@@ -61,9 +74,14 @@ impl World {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        Self::reaching(config, &[]).await
+    }
+
+    /// With documents at these places within reach.
+    pub(crate) async fn reaching(config: Config, allow: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clock, random) = (MockClock::at(START), Counting::from(1));
-        let (store, auth) = open(dir.path(), config, clock.clone(), random.clone()).await;
+        let (store, auth) = open(dir.path(), config, allow, clock.clone(), random.clone()).await;
         let world = Self { dir, clock, random, store, auth, key: AgentKey::generate().unwrap() };
         world.register("crm").await;
         let code = world.code("crm", Span::minutes(15)).await;
@@ -77,7 +95,7 @@ impl World {
         self.store.close().await;
         self.clock.advance(span);
         let random = Counting::from(2);
-        let (store, auth) = open(self.dir.path(), config, self.clock.clone(), random.clone()).await;
+        let (store, auth) = open(self.dir.path(), config, &[], self.clock.clone(), random.clone()).await;
         Self { store, auth, random, ..self }
     }
 

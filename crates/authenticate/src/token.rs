@@ -21,12 +21,13 @@ mod client_credentials;
 mod elsewhere;
 mod exchange;
 mod form;
+mod jwt_bearer;
 
 pub use elsewhere::Partner;
 pub(crate) use form::Form;
 
 /// Every grant type there is here.
-pub(crate) const GRANTS: [&str; 2] = [client_credentials::GRANT, exchange::GRANT];
+pub(crate) const GRANTS: [&str; 3] = [client_credentials::GRANT, exchange::GRANT, jwt_bearer::GRANT];
 
 /// A token request, read once. A `DPoP` header that came twice must be refused before this.
 #[derive(Debug, Clone)]
@@ -153,6 +154,7 @@ impl Authenticator {
         match grant {
             client_credentials::GRANT => self.client_credentials(&call).await,
             exchange::GRANT => self.exchange(&call).await,
+            jwt_bearer::GRANT => self.jwt_bearer(&call).await,
             _ => {
                 let why = "the `grant_type` is none of those in the metadata";
                 Err(OauthError::new(problem::BAD_TOKEN_REQUEST, "unsupported_grant_type", why))

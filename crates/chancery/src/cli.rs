@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
     agent, blueprint, completion, connection, demo, doctor, finding, grant, key, log, person, policy, secret, serve,
-    session, tool, why,
+    session, tool, trust, why,
 };
 use crate::{mcp, verbs};
 
@@ -80,6 +80,9 @@ pub enum Verb {
     /// Add people, give them links to sign in with, and stop them
     #[command(subcommand)]
     Person(person::Verb),
+    /// Let workloads of platforms (Kubernetes, GitHub, any OIDC issuer, SPIFFE) log in without a secret
+    #[command(subcommand)]
+    Trust(trust::Verb),
     /// Look at running sessions and end them
     #[command(subcommand)]
     Session(session::Verb),

@@ -26,6 +26,7 @@ pub mod serve;
 pub mod session;
 pub mod status;
 pub mod tool;
+pub mod trust;
 pub mod why;
 
 /// The exit code of a command that was not understood.
@@ -70,6 +71,7 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Agent(verb) => agent::run(context, verb).await,
         Verb::Blueprint(verb) => blueprint::run(context, verb).await,
         Verb::Grant(verb) => grant::run(context, verb).await,
+        Verb::Trust(verb) => trust::run(context, verb).await,
         Verb::Session(verb) => session::run(context, verb).await,
         Verb::Person(verb) => person::run(context, verb).await,
         Verb::Policy(verb) => policy::run(context, verb).await,

@@ -1,8 +1,10 @@
 //! What can be set.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::FetchError;
 use crate::address;
 use crate::target::{self, Host, Target};
 
@@ -67,6 +69,39 @@ impl Config {
         self.allow
             .iter()
             .try_for_each(|entry| check_entry(entry).map_err(|why| BadConfig::Allow { entry: entry.clone(), why }))
+    }
+
+    /// Whether a URL may be fetched as far as can be told without resolving its host. For whoever stores URLs.
+    ///
+    /// # Errors
+    /// The [`FetchError`] that fetching it would give at once.
+    pub fn permits(&self, url: &str) -> Result<Target, FetchError> {
+        self.permits_where(address::is_public, url)
+    }
+
+    pub(crate) fn permits_where(&self, is_public: fn(IpAddr) -> bool, url: &str) -> Result<Target, FetchError> {
+        let target = Target::parse(url)?;
+        if !target.is_https() && !self.allows(&target) {
+            return Err(FetchError::Plain(target.to_string()));
+        }
+        match target.place() {
+            Host::Address(address) => self.permits_address(is_public, &target, *address)?,
+            Host::Name(_) => {}
+        }
+        Ok(target)
+    }
+
+    pub(crate) fn permits_address(
+        &self,
+        is_public: fn(IpAddr) -> bool,
+        target: &Target,
+        address: IpAddr,
+    ) -> Result<(), FetchError> {
+        let listed = self.allows(target) && !address::is_never(address);
+        if listed || is_public(address) {
+            return Ok(());
+        }
+        Err(FetchError::NotPublic { host: target.host(), port: target.port(), address })
     }
 
     /// Whether the operator listed this host and port.

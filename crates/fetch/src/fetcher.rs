@@ -56,27 +56,12 @@ impl Fetcher {
         Ok(Self { config, resolver, tls, public: address::is_public, lanes })
     }
 
-    /// Whether a URL may be fetched as far as can be told without resolving its host. For whoever stores URLs.
-    ///
-    /// # Errors
-    /// The [`FetchError`] that [`Fetcher::fetch`] would give at once.
-    pub fn check(&self, url: &str) -> Result<Target, FetchError> {
-        let target = Target::parse(url)?;
-        if !target.is_https() && !self.config.allows(&target) {
-            return Err(FetchError::Plain(target.to_string()));
-        }
-        if let Host::Address(address) = target.place() {
-            self.check_address(&target, *address)?;
-        }
-        Ok(target)
-    }
-
     /// One exchange, within the time limit.
     ///
     /// # Errors
     /// See [`FetchError`]. An answer with an error status is an answer.
     pub async fn fetch(&self, ask: Ask) -> Result<Answer, FetchError> {
-        let target = self.check(&ask.url)?;
+        let target = self.config.permits_where(self.public, &ask.url)?;
         let limit = self.config.total;
         let slow = || FetchError::TooSlow { host: target.host(), seconds: limit.as_secs() };
         tokio::time::timeout(limit, self.exchange(ask, &target)).await.map_err(|_| slow())?
@@ -119,16 +104,8 @@ impl Fetcher {
             }
         };
         // One forbidden address is enough to refuse: which of them is connected to is not ours to guess.
-        found.iter().try_for_each(|address| self.check_address(target, *address))?;
+        found.iter().try_for_each(|address| self.config.permits_address(self.public, target, *address))?;
         Ok(found.into_iter().map(|address| SocketAddr::new(address, target.port())).collect())
-    }
-
-    fn check_address(&self, target: &Target, address: IpAddr) -> Result<(), FetchError> {
-        let listed = self.config.allows(target) && !address::is_never(address);
-        if listed || (self.public)(address) {
-            return Ok(());
-        }
-        Err(FetchError::NotPublic { host: target.host(), port: target.port(), address })
     }
 
     async fn connect(&self, target: &Target, addresses: &[SocketAddr]) -> Result<Stream, FetchError> {

@@ -113,6 +113,14 @@ impl Agent {
         }
     }
 
+    /// One of its ways to authenticate was taken away: all its sessions end. `able`: it has another one than a key.
+    #[must_use]
+    pub fn disarm(self, able: bool) -> Self {
+        let stays = able || self.key_thumbprint.is_some() || self.state != AgentState::Active;
+        let state = if stays { self.state } else { AgentState::Registered };
+        Self { state, epoch: self.epoch + 1, ..self }
+    }
+
     /// A human stops it. Everything issued before is refused from now on.
     pub fn suspend(self) -> Result<Self, TransitionRefused> {
         match self.state {

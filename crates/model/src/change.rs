@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Agent, Blueprint, ClientSecret, Grant, Person, Session, Tool};
+use crate::{Agent, Blueprint, Client, ClientSecret, Grant, Person, Session, Tool, TrustSource};
 
 /// One changed noun, as it is after the commit. Observers of the store are told before the writer is,
 /// so that whoever saw its write acknowledged sees it enforced.
@@ -18,6 +18,10 @@ pub enum Changed {
     Person(Arc<Person>),
     /// Made, revoked.
     ClientSecret(Arc<ClientSecret>),
+    /// Adopted, registered, removed.
+    Client(Arc<Client>),
+    /// Added, removed.
+    TrustSource(Arc<TrustSource>),
     /// Given, revoked.
     Grant(Arc<Grant>),
     /// Pinned, quarantined, approved.

@@ -6,6 +6,7 @@
 mod agent;
 mod blueprint;
 mod change;
+mod client;
 mod client_secret;
 mod decision;
 mod entry;
@@ -24,10 +25,12 @@ mod secret;
 mod session;
 mod time;
 mod tool;
+mod trust;
 
 pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefused};
 pub use blueprint::{Blueprint, BlueprintRefused, BlueprintState, Standing};
 pub use change::Changed;
+pub use client::{Client, ClientKind};
 pub use client_secret::ClientSecret;
 pub use decision::{Decision, Determining, NearMiss, Outcome};
 pub use entry::{
@@ -49,6 +52,7 @@ pub use secret::Secret;
 pub use session::{Session, SessionEnded, SessionState};
 pub use time::{Clock, Span, Timestamp};
 pub use tool::{Server, Tool, ToolState};
+pub use trust::{TrustKind, TrustSource};
 
 /// A SHA-256 value.
 pub type Hash = [u8; 32];

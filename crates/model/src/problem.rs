@@ -100,6 +100,33 @@ table! {
     /// The person has not answered yet, or the answer was no.
     NOT_ALLOWED_YET = "C1038", 400, "the person has not allowed it",
         "go on asking, not more often than `interval` says, until there is an answer";
+    /// A platform's token is forged, foreign, expired, or not of the form it has to be.
+    BAD_ATTESTATION = "C1040", 401, "the platform's token is not accepted",
+        "get a fresh token of the platform for exactly this server's issuer as its audience";
+    /// A platform's token is genuine, and no trust source is about that workload.
+    NOT_TRUSTED = "C1041", 403, "no trust source is about this workload",
+        "see with `chancery trust list` what is trusted; an administrator may add to it: `chancery trust add`";
+    /// The keys of a platform cannot be fetched.
+    NO_ISSUER_KEYS = "C1042", 503, "the platform's keys cannot be had at this moment",
+        "see that the issuer's addresses can be reached from the server, or state the keys: `chancery trust add --jwks FILE`";
+    /// A trust source that would trust more than one workload, or that cannot be checked.
+    BAD_TRUST_SOURCE = "C1043", 422, "the trust source is not exact",
+        "name one workload letter by letter: one issuer, one subject";
+    /// There is none.
+    NO_TRUST_SOURCE = "C1044", 404, "there is no such trust source",
+        "see which there are: `chancery trust list`";
+    /// The name is taken.
+    TRUST_SOURCE_EXISTS = "C1045", 409, "there is a trust source of that name",
+        "choose another name, or remove that one first: `chancery trust remove NAME`";
+    /// A client id that no agent has.
+    NO_CLIENT = "C1046", 400, "no agent has that client id",
+        "an administrator adopts a client for an agent: `chancery agent client NAME --metadata URL`";
+    /// A client metadata document that cannot be had or used.
+    BAD_CLIENT_DOCUMENT = "C1047", 400, "the client's metadata document cannot be used",
+        "see that its URL answers with a document as draft-ietf-oauth-client-id-metadata-document wants it";
+    /// A redirect address that may not be one, or a client that is another agent's.
+    BAD_CLIENT_DATA = "C1048", 422, "the client cannot be registered like that",
+        "use https, or http on a loopback address, without a fragment";
 
     /// Nothing permitted it, or a policy forbade it.
     DENIED = "C2001", 403, "the policies do not allow it",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chancery_model::{Agent, AgentId, AgentKind, AgentState, BearerUse, Blueprint, Span, Timestamp};
-use chancery_store::{StoreError, agents, enrolments, findings};
+use chancery_store::{StoreError, agents, clients, enrolments, findings, trust_sources};
 
 use crate::registrar::{Beside, By, Registrar, nothing};
 use crate::{EnrolmentCode, RegisterError, fields};
@@ -87,7 +87,10 @@ impl Registrar {
     pub async fn resume(&self, name_or_id: &str, reason: &str, actor: &str) -> Result<Agent, RegisterError> {
         let reason = fields::said("reason", reason)?;
         let by = By { actor, verb: "resume", reason: Some(&reason) };
-        let able = self.has_client_secret(name_or_id).await?;
+        let agent = self.agent(name_or_id).await?;
+        let trusted = !trust_sources::of_agent(&self.store, &agent.id).await?.is_empty();
+        let named = !clients::of_agent(&self.store, &agent.id).await?.is_empty();
+        let able = trusted || named || self.has_client_secret(name_or_id).await?;
         self.change(name_or_id, &by, |agent: Agent, _| Ok(agent.resume(able)?), nothing()).await
     }
 

@@ -52,6 +52,26 @@ pub enum RegisterError {
     /// There is none.
     #[error("there is no grant `{0}`")]
     NoGrant(String),
+    /// A trust source that would trust more than one workload, or that cannot be checked.
+    #[error("{field}: {why}")]
+    NotExact {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong, and what to write instead.
+        why: String,
+    },
+    /// There is none.
+    #[error("there is no trust source `{0}`")]
+    NoTrustSource(String),
+    /// The name is taken, or the workload is this agent's already.
+    #[error("{0}")]
+    TrustSourceExists(String),
+    /// A client that cannot be an agent's.
+    #[error("{0}")]
+    BadClient(String),
+    /// There is none.
+    #[error("no agent has a client `{0}`")]
+    NoClient(String),
     /// The state does not allow it.
     #[error("{0}")]
     Transition(#[from] TransitionRefused),
@@ -89,6 +109,11 @@ impl RegisterError {
             Self::Instances { .. } => problem::BAD_INSTANCES,
             Self::Manifest(_) => problem::BAD_MANIFEST,
             Self::Unseen { .. } => problem::MANIFEST_UNSEEN,
+            Self::NotExact { .. } => problem::BAD_TRUST_SOURCE,
+            Self::NoTrustSource(_) => problem::NO_TRUST_SOURCE,
+            Self::TrustSourceExists(_) => problem::TRUST_SOURCE_EXISTS,
+            Self::BadClient(_) => problem::BAD_CLIENT_DATA,
+            Self::NoClient(_) => problem::NO_CLIENT,
             Self::Transition(_) | Self::RevokedAlready(_) | Self::Busy(_) => problem::BAD_TRANSITION,
             Self::NoPerson(_) => problem::NO_PERSON,
             Self::PersonTaken(_) => problem::PERSON_EXISTS,

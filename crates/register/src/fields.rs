@@ -66,7 +66,7 @@ pub(crate) fn entity(field: &'static str, text: &str) -> Result<String, Register
 }
 
 /// Characters that do not show, or make others show in another order.
-fn unseen(c: char) -> bool {
+pub(crate) fn unseen(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

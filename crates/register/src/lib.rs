@@ -7,6 +7,7 @@
 mod agents;
 mod blueprints;
 mod client_secrets;
+mod clients;
 mod code;
 mod error;
 mod fields;
@@ -16,6 +17,7 @@ mod instances;
 mod manifests;
 mod people;
 mod registrar;
+mod trust;
 
 #[cfg(test)]
 mod testing;
@@ -25,6 +27,7 @@ mod tests;
 pub use agents::{Registered, Registration};
 pub use blueprints::BlueprintRequest;
 pub use client_secrets::NewSecret;
+pub use clients::ClientRequest;
 pub use code::EnrolmentCode;
 pub use error::RegisterError;
 pub use grants::GrantRequest;
@@ -32,3 +35,4 @@ pub use instances::{Instance, Instances, MOST_INSTANCES, Made, Names};
 pub use manifests::{Approval, Manifests};
 pub use people::SignInCode;
 pub use registrar::{Config, Registrar};
+pub use trust::TrustRequest;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use chancery_model::{Agent, Blueprint, Change, Clock, Draft, Kind, Random, Span, Timestamp, Who, Why, canonical};
-use chancery_store::{BoxFuture, Store, StoreError, Tx, agents, blueprints};
+use chancery_model::{
+    Agent, AgentId, Blueprint, Change, Clock, Draft, Kind, Random, Span, Timestamp, Who, Why, canonical,
+};
+use chancery_store::{BoxFuture, Store, StoreError, Tx, agents, blueprints, client_secrets, clients, trust_sources};
 use serde::Serialize;
 
 use crate::RegisterError;
@@ -24,6 +26,10 @@ pub struct Config {
     pub expiring: Span,
     /// How long after its registration an agent without a key is a finding.
     pub never_enrolled: Span,
+    /// Our issuer: the audience of platforms' tokens if nothing is said.
+    pub issuer: String,
+    /// Which addresses the server may fetch from.
+    pub fetch: chancery_fetch::Config,
 }
 
 impl Default for Config {
@@ -34,6 +40,8 @@ impl Default for Config {
             code_lifetime: Span::minutes(15),
             expiring: Span::days(14),
             never_enrolled: Span::days(7),
+            issuer: "http://127.0.0.1:8420".into(),
+            fetch: chancery_fetch::Config::default(),
         }
     }
 }
@@ -159,6 +167,17 @@ impl Registrar {
 /// Nothing happens beside the change.
 pub(crate) fn nothing<T: Kept>() -> Beside<T> {
     Arc::new(|_, _| Box::pin(std::future::ready(Ok(()))))
+}
+
+/// One of its ways to authenticate is gone: its sessions end, and without another way it cannot authenticate.
+pub(crate) async fn disarm(tx: &mut Tx, id: &AgentId, now: Timestamp) -> Result<(), StoreError> {
+    let trusted = !trust_sources::of_agent(&mut *tx, id).await?.is_empty();
+    let named = !clients::of_agent(&mut *tx, id).await?.is_empty();
+    let shares = client_secrets::of_agent(&mut *tx, id).await?.iter().any(|secret| secret.is_live(now));
+    match agents::get(&mut *tx, id).await? {
+        Some(agent) => agents::update(tx, &agent.disarm(trusted || named || shares)).await,
+        None => Ok(()),
+    }
 }
 
 /// Who changes something, how it is called, and why.

@@ -12,17 +12,17 @@ use crate::{Config, GrantRequest, RegisterError, Registered, Registrar, Registra
 
 mod blueprints;
 
-const ACTOR: &str = "local:1000";
+pub(crate) const ACTOR: &str = "local:1000";
 
-struct World {
+pub(crate) struct World {
     _dir: TempDir,
     clock: Arc<MockClock>,
     store: Store,
-    registrar: Registrar,
+    pub(crate) registrar: Registrar,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clock, random) = (MockClock::at(1_795_000_000), Counting::from(1));
         let settings = chancery_store::Config { path: dir.path().join("data") };
@@ -31,7 +31,7 @@ impl World {
         Self { _dir: dir, clock, store, registrar }
     }
 
-    async fn register(&self, name: &str) -> Registered {
+    pub(crate) async fn register(&self, name: &str) -> Registered {
         self.registrar.register(&request(name), ACTOR).await.unwrap()
     }
 

@@ -23,6 +23,7 @@ pub(crate) mod servers;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tools;
+pub(crate) mod trust_sources;
 
 /// Every endpoint.
 pub(crate) fn routes() -> Router<Arc<Rooms>> {
@@ -41,6 +42,8 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/blueprints/{name}/instances", post(blueprints::instantiate::handle))
         .route("/v1/blueprints/{name}/manifest", get(blueprints::manifest::show).post(blueprints::manifest::approve))
         .route("/v1/agents/{name}/secrets", post(agents::secrets::create).delete(agents::secrets::revoke))
+        .route("/v1/agents/{name}/clients", get(agents::clients::list::handle).post(agents::clients::set::handle))
+        .route("/v1/clients", delete(agents::clients::remove::handle))
         .route("/v1/enrolments", post(enrolments::create::handle))
         .route("/v1/grants", get(grants::list::handle).post(grants::create::handle))
         .route("/v1/grants/{id}", delete(grants::revoke::handle))
@@ -51,6 +54,8 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/keys/rotate", post(keys::rotate::handle))
         .route("/v1/sessions", get(sessions::list::handle))
         .route("/v1/sessions/{id}/end", post(sessions::end::handle))
+        .route("/v1/trust-sources", get(trust_sources::list::handle).post(trust_sources::create::handle))
+        .route("/v1/trust-sources/{name}", delete(trust_sources::remove::handle))
         .route("/v1/tools", get(tools::list::handle))
         .route("/v1/tools/approve", post(tools::approve::handle))
         .route("/v1/secrets", get(secrets::list::handle))

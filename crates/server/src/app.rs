@@ -221,6 +221,7 @@ async fn open_rooms(
         settings::authenticate(&config, &url),
         store.clone(),
         vault.clone(),
+        Arc::clone(&fetcher),
         Arc::clone(&clock),
         Arc::clone(&random),
     );
@@ -247,7 +248,7 @@ async fn open_rooms(
     let gateway = gateway.map_err(|e| Problem::new(BAD_CONFIG, e.to_string()))?;
     contact(&gateway).await;
     let registrar =
-        Registrar::new(chancery_register::Config::default(), store.clone(), Arc::clone(&clock), Arc::clone(&random));
+        Registrar::new(settings::register(&config, &url), store.clone(), Arc::clone(&clock), Arc::clone(&random));
     let closing = CancellationToken::new();
     let started = clock.now();
     Ok(Rooms {
@@ -337,7 +338,11 @@ fn follow(engine: &Engine, changed: &Changed) {
         Changed::Blueprint(blueprint) => engine.blueprint_changed(blueprint),
         Changed::Grant(grant) => follow_grant(engine, grant),
         Changed::Tool(tool) => engine.tool_changed(tool),
-        Changed::Session(_) | Changed::Person(_) | Changed::ClientSecret(_) => {}
+        Changed::Session(_)
+        | Changed::Person(_)
+        | Changed::ClientSecret(_)
+        | Changed::Client(_)
+        | Changed::TrustSource(_) => {}
     }
 }
 

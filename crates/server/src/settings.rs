@@ -28,6 +28,11 @@ fn partner(partner: &Partner) -> chancery_authenticate::Partner {
     chancery_authenticate::Partner { issuer: partner.issuer.clone(), client_id: partner.client_id.clone() }
 }
 
+/// The room that registers.
+pub(crate) fn register(config: &Config, url: &str) -> chancery_register::Config {
+    chancery_register::Config { issuer: url.to_owned(), fetch: fetch(config), ..chancery_register::Config::default() }
+}
+
 /// Documents from addresses that others named.
 pub(crate) fn fetch(config: &Config) -> chancery_fetch::Config {
     chancery_fetch::Config {

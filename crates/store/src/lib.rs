@@ -12,6 +12,7 @@ pub mod agents;
 pub mod blueprints;
 pub mod bodies;
 pub mod client_secrets;
+pub mod clients;
 pub mod connections;
 mod disk;
 pub mod enrolments;
@@ -33,6 +34,7 @@ pub mod servers;
 pub mod sessions;
 mod store;
 pub mod tools;
+pub mod trust_sources;
 mod tx;
 mod writer;
 

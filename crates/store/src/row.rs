@@ -48,6 +48,11 @@ pub(crate) trait Columns {
         text.map(|text| text.parse().map_err(|_| damaged(name, "not an id"))).transpose()
     }
 
+    /// What was written with [`json`].
+    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
+        serde_json::from_str(&self.text(name)?).map_err(|e| damaged(name, &e.to_string()))
+    }
+
     /// One of an enum's names.
     fn word<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
         let text = self.text(name)?;
@@ -84,6 +89,11 @@ pub(crate) fn word(value: &impl Serialize) -> Result<String, StoreError> {
         Ok(serde_json::Value::String(word)) => Ok(word),
         other => Err(StoreError::Damaged(format!("{other:?} is not the name of a state"))),
     }
+}
+
+/// Several values in one column.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| StoreError::Damaged(e.to_string()))
 }
 
 /// Counters are unsigned in Rust and BIGINT in SQL.

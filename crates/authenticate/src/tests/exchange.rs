@@ -373,27 +373,27 @@ async fn a_token_is_told_about_and_given_back() {
     let below = world.handed(&a, &own, &b, &tools(&["read"])).await.unwrap();
     let about =
         |party: &Party, token: &str| world.pairs(party, &[("token", token), ("token_type_hint", "access_token")]);
-    let said = |party: &Party, token: &str| {
+    let said = async |party: &Party, token: &str| {
         let form = about(party, token);
         let request = TokenRequest { form: &form, authorization: None, dpop: None, certificate: None, url: TOKEN_URL };
-        serde_json::to_value(world.auth.introspect(&request).unwrap()).unwrap()
+        serde_json::to_value(world.auth.introspect(&request).await.unwrap()).unwrap()
     };
-    let facts = said(&c, &below);
+    let facts = said(&c, &below).await;
     assert_eq!((&facts["active"], &facts["act"]), (&json!(true), &claims_of(&below)["act"]));
     assert_eq!((&facts["authorization_details"], &facts["cnf"]), (&tools(&["read"]), &claims_of(&below)["cnf"]));
-    assert_eq!(said(&a, &below)["active"], true, "who delegated may ask");
-    assert_eq!(said(&b, &own), json!({"active": false}), "not about what is above");
-    assert_eq!(said(&c, "nonsense"), json!({"active": false}));
+    assert_eq!(said(&a, &below).await["active"], true, "who delegated may ask");
+    assert_eq!(said(&b, &own).await, json!({"active": false}), "not about what is above");
+    assert_eq!(said(&c, "nonsense").await, json!({"active": false}));
     let revoke = async |party: &Party, token: &str| {
         let form = about(party, token);
         let request = TokenRequest { form: &form, authorization: None, dpop: None, certificate: None, url: TOKEN_URL };
         world.auth.revoke(&request).await.unwrap();
     };
     revoke(&c, &own).await;
-    assert_eq!(said(&c, &own)["active"], true, "a stranger revokes nothing");
+    assert_eq!(said(&c, &own).await["active"], true, "a stranger revokes nothing");
     revoke(&a, &own).await;
-    assert_eq!(said(&c, &own), json!({"active": false}));
-    assert_eq!(said(&c, &below), json!({"active": false}), "and everything below it");
+    assert_eq!(said(&c, &own).await, json!({"active": false}));
+    assert_eq!(said(&c, &below).await, json!({"active": false}), "and everything below it");
     assert!(world.used(&b, &below).is_err());
 }
 

@@ -1,29 +1,66 @@
 //! `grant_type=client_credentials` (OAuth 2.1 draft, section 4.2): an agent that acts for itself, or goes on with a
 //! session of its own, whoever stands at its root.
 
+use chancery_model::{Limit, Stated};
+
 use super::{Call, OauthError, TokenBody, Wanted};
 use crate::authenticator::Authenticator;
+use crate::clients::Client;
 use crate::sessions::Opening;
 
 pub(super) const GRANT: &str = "client_credentials";
 
+/// What an agent asks for itself, read before anything is used up.
+pub(super) struct Own<'a> {
+    audience: &'a str,
+    sid: Option<&'a str>,
+    instance: Option<&'a str>,
+    purpose: Option<&'a str>,
+    limits: Vec<Limit>,
+    manifest: Option<Stated>,
+}
+
 impl Authenticator {
     /// Opens a session, or goes on with the one that `sid` names.
     pub(super) async fn client_credentials(&self, call: &Call<'_>) -> Result<TokenBody, OauthError> {
-        let audience = self.resource(&call.form)?;
-        let (sid, instance) = (call.form.one("sid")?, call.form.instance()?);
-        let (limits, purpose, manifest) = (call.form.limits()?, call.form.purpose()?, call.form.manifest()?);
-        let client = self.client(call)?;
+        let own = self.own_request(call)?;
+        let client = self.client(call).await?;
+        self.for_itself(call, own, client).await
+    }
+
+    pub(super) fn own_request<'a>(&self, call: &Call<'a>) -> Result<Own<'a>, OauthError> {
+        let form = &call.form;
+        Ok(Own {
+            audience: self.resource(form)?,
+            sid: form.one("sid")?,
+            instance: form.instance()?,
+            purpose: form.purpose()?,
+            limits: form.limits()?,
+            manifest: form.manifest()?,
+        })
+    }
+
+    pub(super) async fn for_itself(
+        &self,
+        call: &Call<'_>,
+        own: Own<'_>,
+        client: Client,
+    ) -> Result<TokenBody, OauthError> {
         let binding = self.binding(call, &client)?;
-        let session = match sid {
-            Some(sid) => self.continue_session(&client.slot, sid, manifest.as_ref()).await?,
+        let session = match own.sid {
+            Some(sid) => self.continue_session(&client.slot, sid, own.manifest.as_ref()).await?,
             None => {
-                let manifest = manifest.as_ref();
-                let detail = client.detail();
-                let opening = Opening { instance, manifest, purpose, limits, detail, ..Opening::of(&client.slot) };
+                let opening = Opening {
+                    instance: own.instance.or(client.instance()),
+                    purpose: own.purpose,
+                    limits: own.limits,
+                    manifest: own.manifest.as_ref(),
+                    detail: client.detail(),
+                    ..Opening::of(&client.slot)
+                };
                 self.open_session(opening).await?
             }
         };
-        self.issue(&session, &Wanted { audience, binding, until: None, may_act: None })
+        self.issue(&session, &Wanted { audience: own.audience, binding, until: None, may_act: None })
     }
 }

@@ -54,7 +54,7 @@ impl Authenticator {
     pub(super) async fn exchange(&self, call: &Call<'_>) -> Result<TokenBody, OauthError> {
         let form = &call.form;
         let kind = wanted_kind(call)?;
-        let client = self.client(call)?;
+        let client = self.client(call).await?;
         let subject = self.subject(form.needed("subject_token")?, form.needed("subject_token_type")?)?;
         self.actor(call, &client, &subject)?;
         let binding =

@@ -58,7 +58,19 @@ pub enum Verb {
         after_help = "Examples:\n  chancery agent secret legacy-bot --days 30     shown once, and as a finding\n  chancery agent secret legacy-bot --revoke"
     )]
     Secret(SharedSecret),
+    /// State through which client people log in for an agent, or list its clients
+    #[command(after_help = CLIENT)]
+    Client(Client),
 }
+
+const CLIENT: &str = "\
+Examples:
+  chancery agent client crm-assistant --metadata https://app.example/client.json
+  chancery agent client crm-assistant --redirect-uri http://127.0.0.1/callback --redirect-uri https://app.example/callback
+  chancery agent client crm-assistant                                list them
+  chancery agent client crm-assistant --remove https://app.example/client.json
+The client of a document has its URL as client_id. The client with redirect addresses has the agent's id or name.
+An address http://127.0.0.1/… or http://[::1]/… is good for every port.";
 
 const REGISTER: &str = "\
 Examples:
@@ -215,6 +227,29 @@ pub struct SharedSecret {
 
 const SECRET: &[Column] = &[column("SECRET", "/secret"), column("AGENT", "/agent"), column("EXPIRES", "/expires_at")];
 
+/// A client of an agent.
+#[derive(Debug, Args)]
+pub struct Client {
+    /// The agent's name
+    name: String,
+    /// The URL of the client's metadata document, which is its client_id
+    #[arg(long, value_name = "URL", group = "what")]
+    metadata: Option<String>,
+    /// Where people are sent back to; may be given again
+    #[arg(long, value_name = "URI", group = "what")]
+    redirect_uri: Vec<String>,
+    /// Remove the client with this client_id: the sessions of its agent end
+    #[arg(long, value_name = "CLIENT_ID", group = "what")]
+    remove: Option<String>,
+}
+
+const CLIENTS: &[Column] = &[
+    column("CLIENT ID", "/client_id"),
+    column("KIND", "/kind"),
+    column("REDIRECTS TO", "/redirect_uris"),
+    wide("CREATED", "/created_at"),
+];
+
 const COLUMNS: &[Column] = &[
     column("NAME", "/name"),
     column("STATE", "/standing"),
@@ -260,6 +295,7 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
         Verb::Extend(args) => extend(context, args).await,
         Verb::Manifest(args) => manifest::review(context, &path(&args.name, "/manifest"), args).await,
         Verb::Secret(args) => secret(context, args).await,
+        Verb::Client(args) => client(context, args).await,
         Verb::Bearer(args) => step(context, &args.name, "/bearer", &json!({"allow": args.allow})).await,
     }
 }
@@ -364,6 +400,20 @@ async fn secret(context: &Context, args: &SharedSecret) -> Done {
     }
     let body = json!({"expires_at": args.until.time(context)?});
     context.output.item(SECRET, &context.admin()?.post(&path, &body).await?)
+}
+
+async fn client(context: &Context, args: &Client) -> Done {
+    let path = path(&args.name, "/clients");
+    if let Some(id) = &args.remove {
+        let path = format!("/v1/clients{}", query(&[("client_id", Some(id.as_str()))]));
+        return context.output.item(CLIENTS, &context.admin()?.delete(&path).await?);
+    }
+    let body = match (&args.metadata, args.redirect_uri.as_slice()) {
+        (Some(url), _) => json!({"metadata": url}),
+        (None, []) => return context.output.list(CLIENTS, items(&context.admin()?.get(&path).await?)),
+        (None, uris) => json!({"redirect_uris": uris}),
+    };
+    context.output.item(CLIENTS, &context.admin()?.post(&path, &body).await?)
 }
 
 async fn step(context: &Context, name: &str, step: &str, body: &Value) -> Done {

@@ -18,7 +18,7 @@ pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, 
         Err(response) => return *response,
     };
     let url = rooms.authenticator.config().introspection_endpoint();
-    match rooms.authenticator.introspect(&asked.request(&url)) {
+    match rooms.authenticator.introspect(&asked.request(&url)).await {
         Ok(said) => Json(said).into_response(),
         Err(error) => refused(&error),
     }

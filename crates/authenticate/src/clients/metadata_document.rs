@@ -1,0 +1,268 @@
+//! Clients that state themselves: the `client_id` is the URL of a document (draft-ietf-oauth-client-id-metadata-document).
+//!
+//! Only documents of adopted clients are fetched: somebody who answers for an agent said that this URL is its client.
+//! Of a document the redirect addresses, the keys and a name are taken. Its links (`logo_uri`, `client_uri`, …) are
+//! neither fetched nor shown.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use chancery_fetch::{Answer, Ask, Fetcher, Target};
+use chancery_model::{Changed, Client, ClientKind, Limits, Span, Timestamp, parse_strict, problem};
+use serde_json::Value;
+
+use crate::authenticator::Authenticator;
+use crate::token::OauthError;
+
+/// The longest document, in bytes. The draft recommends 5 KiB; key sets take more.
+const LONGEST: usize = 16 * 1024;
+/// How long a document is kept if it does not say.
+const KEPT: Span = Span::hours(1);
+/// The bounds of what it may say.
+const KEPT_LEAST: Span = Span::minutes(1);
+const KEPT_MOST: Span = Span::hours(24);
+/// How long is waited after a failure.
+const PAUSE: Span = Span::seconds(30);
+/// How many redirect addresses are taken.
+const MOST: usize = 10;
+/// The longest name that is shown, in characters.
+const NAME: usize = 60;
+
+/// Adopted and registered clients, and what documents last said.
+#[derive(Default)]
+pub(crate) struct Clients {
+    known: RwLock<HashMap<String, Arc<Client>>>,
+    documents: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Document>>>>>,
+}
+
+/// What came of the last attempt, and until when that is good.
+#[derive(Clone)]
+struct Document {
+    said: Result<Arc<Client>, String>,
+    until: Timestamp,
+}
+
+impl Clients {
+    /// Takes a committed change over.
+    pub(crate) fn observe(&self, changed: &Changed) {
+        if let Changed::Client(client) = changed {
+            self.put(client.clone());
+        }
+    }
+
+    /// Takes one over, or forgets it.
+    pub(crate) fn put(&self, client: Arc<Client>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if client.removed_at.is_some() {
+            known.remove(&client.id);
+            self.documents.lock().unwrap_or_else(PoisonError::into_inner).remove(&client.id);
+        } else {
+            known.insert(client.id.clone(), client);
+        }
+    }
+
+    fn get(&self, id: &str) -> Option<Arc<Client>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// What the client's document says, as it was within the time it may be kept. One asks at a time.
+    async fn document(&self, client: &Client, fetcher: &Fetcher, now: Timestamp) -> Result<Arc<Client>, String> {
+        let held = {
+            let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+            documents.entry(client.id.clone()).or_default().clone()
+        };
+        let mut last = held.lock().await;
+        if let Some(document) = last.as_ref().filter(|document| now < document.until) {
+            return document.said.clone();
+        }
+        let (said, kept) = match fetch(client, fetcher).await {
+            Ok((client, kept)) => (Ok(Arc::new(client)), kept),
+            Err(why) => (Err(why), PAUSE),
+        };
+        *last = Some(Document { said: said.clone(), until: now + kept });
+        said
+    }
+}
+
+impl Authenticator {
+    /// The client with this `client_id`: an agent's id or name, or the URL of a document. Whether its agent may act is
+    /// for whoever opens a session to ask.
+    pub async fn client_of(&self, client_id: &str) -> Result<Arc<Client>, OauthError> {
+        if Target::parse(client_id).is_err() {
+            let slot = self.directory.agent(client_id).ok_or_else(|| unknown(client_id))?;
+            let id = slot.agent().id.clone();
+            return self.clients.get(id.as_str()).ok_or_else(|| no_redirects(&slot.agent().name));
+        }
+        let adopted = self.clients.get(client_id).filter(|client| client.kind == ClientKind::MetadataDocument);
+        let adopted = adopted.ok_or_else(|| unknown(client_id))?;
+        let said = self.clients.document(&adopted, &self.fetcher, self.clock.now()).await;
+        said.map_err(|why| OauthError::new(problem::BAD_CLIENT_DOCUMENT, "invalid_client", why))
+    }
+}
+
+fn unknown(client_id: &str) -> OauthError {
+    let shown: String = client_id.chars().filter(|c| !c.is_control()).take(200).collect();
+    let why = format!(
+        "no agent has the client `{shown}`: an administrator can adopt it for an agent with \
+         `chancery agent client NAME --metadata URL`"
+    );
+    OauthError::new(problem::NO_CLIENT, "invalid_client", why)
+}
+
+fn no_redirects(agent: &str) -> OauthError {
+    let why = format!(
+        "agent `{agent}` has no redirect addresses: an administrator can state them with \
+         `chancery agent client {agent} --redirect-uri URI`"
+    );
+    OauthError::new(problem::NO_CLIENT, "invalid_client", why)
+}
+
+async fn fetch(adopted: &Client, fetcher: &Fetcher) -> Result<(Client, Span), String> {
+    let url = &adopted.id;
+    let answer = fetcher.fetch(Ask::get(url).accept("application/json").limit(LONGEST)).await;
+    let answer = answer.map_err(|e| e.to_string())?;
+    if answer.status != http::StatusCode::OK {
+        return Err(format!("{url} answered with status {}", answer.status.as_u16()));
+    }
+    if !answer.is_json() {
+        return Err(format!("{url} answered with `{}`, which is not JSON", answer.content_type()));
+    }
+    let document = parse_strict(&answer.body, Limits { depth: 8, keys: 500 }).map_err(|e| format!("{url}: {e}"))?;
+    let client = read(adopted, &document).map_err(|why| format!("{url}: {why}"))?;
+    Ok((client, kept(&answer)))
+}
+
+/// As long as the answer says, within bounds.
+fn kept(answer: &Answer) -> Span {
+    let said = answer.max_age().map(|seconds| Span::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000_000)));
+    said.map_or(KEPT, |said| said.clamp(KEPT_LEAST, KEPT_MOST))
+}
+
+/// What is taken from a document (section 4), and what must not be in it (section 4.1).
+fn read(adopted: &Client, document: &Value) -> Result<Client, String> {
+    let members = document.as_object().ok_or("it is not a JSON object")?;
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    if text("client_id") != Some(&adopted.id) {
+        return Err("its `client_id` is not its URL, letter by letter".to_owned());
+    }
+    if let Some(secret) = members.keys().find(|name| name.starts_with("client_secret")) {
+        return Err(format!("it holds `{secret}`: what everybody can read is no secret"));
+    }
+    match text("token_endpoint_auth_method") {
+        Some("none") => {}
+        None if !members.contains_key("token_endpoint_auth_method") => {}
+        _ => {
+            return Err(
+                "its `token_endpoint_auth_method` must be `none`: proofs of possession bind its tokens".to_owned()
+            );
+        }
+    }
+    let listed = document.get("redirect_uris").and_then(Value::as_array).ok_or("it has no `redirect_uris`")?;
+    if listed.is_empty() || listed.len() > MOST {
+        return Err(format!("it has {} redirect addresses: 1 to {MOST} are accepted", listed.len()));
+    }
+    let redirect_uris = listed.iter().map(redirect).collect::<Result<_, _>>()?;
+    let claimed_name = text("client_name").filter(|name| is_showable(name)).map(str::to_owned);
+    Ok(Client { redirect_uris, claimed_name, ..adopted.clone() })
+}
+
+/// `https`, or `http` on the person's own machine (RFC 8252, section 7.3).
+fn redirect(value: &Value) -> Result<String, String> {
+    let uri = value.as_str().ok_or("a redirect address is not a text")?;
+    let target = Target::parse(uri).map_err(|e| format!("the redirect address {e}"))?;
+    if target.is_https() || target.is_loopback() {
+        return Ok(uri.to_owned());
+    }
+    Err(format!("the redirect address `{uri}` is plain http and not on a loopback address"))
+}
+
+/// A name that cannot rearrange the sentence around it.
+fn is_showable(name: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || " .,-_()'&+".contains(c);
+    !name.trim().is_empty() && name.chars().count() <= NAME && name.chars().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const URL: &str = "https://app.example/client.json";
+
+    fn adopted() -> Client {
+        Client {
+            id: URL.into(),
+            agent: "agt_00000000000000000000000000".parse().unwrap(),
+            kind: ClientKind::MetadataDocument,
+            redirect_uris: Vec::new(),
+            claimed_name: None,
+            created_at: Timestamp(0),
+            removed_at: None,
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Value)) -> Result<Client, String> {
+        let mut document = json!({
+            "client_id": URL, "client_name": "App", "redirect_uris": ["https://app.example/cb", "http://127.0.0.1/cb"],
+            "token_endpoint_auth_method": "none", "logo_uri": "javascript:alert(1)", "client_uri": "http://169.254.169.254/",
+        });
+        change(&mut document);
+        read(&adopted(), &document)
+    }
+
+    #[test]
+    fn a_document_says_where_people_are_sent_back_to() {
+        let client = with(|_| {}).unwrap();
+        assert_eq!(client.redirect_uris, ["https://app.example/cb", "http://127.0.0.1/cb"]);
+        assert_eq!((client.claimed_name.as_deref(), client.is_local()), (Some("App"), true));
+        assert!(with(|d| drop(d.as_object_mut().unwrap().remove("token_endpoint_auth_method"))).is_ok());
+    }
+
+    #[test]
+    fn documents_of_others_and_with_secrets_are_refused() {
+        for id in
+            [json!("https://app.example/client.json/"), json!("https://APP.example/client.json"), json!(1), Value::Null]
+        {
+            assert!(with(|d| d["client_id"] = id.clone()).is_err(), "{id}");
+        }
+        for method in
+            [json!("client_secret_basic"), json!("client_secret_post"), json!("private_key_jwt"), json!(1), Value::Null]
+        {
+            assert!(with(|d| d["token_endpoint_auth_method"] = method.clone()).is_err(), "{method}");
+        }
+        for secret in ["client_secret", "client_secret_expires_at"] {
+            assert!(with(|d| d[secret] = json!("x")).is_err(), "{secret}");
+        }
+    }
+
+    #[test]
+    fn redirects_are_https_or_local() {
+        let odd = [
+            json!("javascript:alert(1)"),
+            json!("data:text/html,x"),
+            json!("http://app.example/cb"),
+            json!("https://app.example/cb#x"),
+            json!("https://a@app.example/cb"),
+            json!("https://app.example/%2e%2e/cb"),
+            json!("app:/cb"),
+            json!(1),
+            json!(""),
+        ];
+        for uri in odd {
+            assert!(with(|d| d["redirect_uris"] = json!([uri])).is_err(), "{uri}");
+        }
+        for list in
+            [json!([]), json!("https://app.example/cb"), Value::Null, json!(vec!["https://app.example/cb"; MOST + 1])]
+        {
+            assert!(with(|d| d["redirect_uris"] = list.clone()).is_err(), "{list}");
+        }
+    }
+
+    #[test]
+    fn names_are_plain_or_not_shown() {
+        for odd in ["<b>Bank</b>", "App\u{202e}x", "", "   ", "a\nb", &"x".repeat(NAME + 1)] {
+            assert_eq!(with(|d| d["client_name"] = json!(odd)).unwrap().claimed_name, None, "{odd:?}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ mod differential;
 mod history;
 mod messages;
 mod meters;
-mod peers;
+pub(crate) mod peers;
 mod pins;
 mod sessions;
 mod stdio;

@@ -12,6 +12,7 @@ use chancery_store::{Store, StoreError};
 use crate::access::Access;
 use crate::clients::Clients;
 use crate::config::Config;
+use crate::consent::{Guesses, Polls};
 use crate::delegation::{Delegations, Rules, nobody};
 use crate::directory::Directory;
 use crate::dpop::Dpop;
@@ -45,6 +46,10 @@ pub struct Authenticator {
     pub(crate) dpop: Dpop,
     /// Verified tokens.
     pub(crate) verified: Recent<Access>,
+    /// How often devices ask.
+    pub(crate) polls: Polls,
+    /// Which logins tried wrong codes.
+    pub(crate) guesses: Guesses,
     pub(crate) assertions: Replay,
     /// An assertion made up to this moment may have been used before the restart.
     pub(crate) assertions_since: Timestamp,
@@ -97,6 +102,8 @@ impl Authenticator {
         Ok(Arc::new(Self {
             dpop: Dpop::new(config.dpop.clone(), clock.clone(), &*random),
             verified: Recent::new(config.cached_tokens),
+            polls: Polls::default(),
+            guesses: Guesses::default(),
             assertions: Replay::new(Span::seconds(30), ASSERTIONS),
             // Every token request that succeeded left a durable use of its session, which may have ended since.
             assertions_since: last_use.map_or(Timestamp(0), |used| used + config.skew),
@@ -191,6 +198,8 @@ impl Authenticator {
         self.verified.retain(|access| now < access.expires);
         self.assertions.sweep(now);
         self.dpop.sweep();
+        self.polls.sweep(now);
+        self.guesses.sweep(now);
     }
 }
 

@@ -9,11 +9,13 @@ use crate::directory::AgentSlot;
 use crate::token::{Call, OauthError};
 
 mod assertion;
+mod known;
 mod metadata_document;
 mod platform;
 mod secret;
 
 pub(crate) use assertion::BEFORE_START;
+pub(crate) use known::Known;
 pub(crate) use metadata_document::Clients;
 
 /// `client_assertion_type` of RFC 7523, section 2.2.
@@ -34,6 +36,8 @@ pub(crate) enum Method {
     Secret,
     /// The certificate of its connection.
     Certificate,
+    /// Nothing but its document: a public client.
+    Document,
     /// A token of a platform that a trust source is about.
     Platform {
         /// Which source, and of whom.
@@ -51,6 +55,7 @@ impl Client {
             Method::Platform { detail, .. } => Some(detail.clone()),
             Method::Secret => Some("authenticated by a shared secret".to_owned()),
             Method::Certificate => Some("authenticated by its certificate".to_owned()),
+            Method::Document => Some("a public client".to_owned()),
         }
     }
 

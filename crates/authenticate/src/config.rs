@@ -28,6 +28,8 @@ pub struct Config {
     pub partners: Vec<Partner>,
     /// The audience of transaction tokens; the issuer where there is none.
     pub transactions: Option<String>,
+    /// Whether only authorization requests that were pushed are taken (RFC 9126, section 5).
+    pub require_pushed: bool,
     /// How many verified tokens are remembered.
     pub cached_tokens: usize,
 }
@@ -56,6 +58,7 @@ impl Default for Config {
             delegation: delegation::Limits::default(),
             partners: Vec::new(),
             transactions: None,
+            require_pushed: false,
             cached_tokens: 65_536,
         }
     }
@@ -86,6 +89,21 @@ impl Config {
     /// Where tokens are given back (RFC 7009).
     pub fn revocation_endpoint(&self) -> String {
         format!("{}/oauth/revoke", self.issuer)
+    }
+
+    /// Where people are asked.
+    pub fn authorization_endpoint(&self) -> String {
+        format!("{}/oauth/authorize", self.issuer)
+    }
+
+    /// Where authorization requests are pushed.
+    pub fn pushed_request_endpoint(&self) -> String {
+        format!("{}/oauth/par", self.issuer)
+    }
+
+    /// Where devices ask.
+    pub fn device_endpoint(&self) -> String {
+        format!("{}/oauth/device_authorization", self.issuer)
     }
 
     /// Where our public keys are.

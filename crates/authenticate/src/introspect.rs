@@ -1,4 +1,4 @@
-//! Introspection (RFC 7662) and revocation (RFC 7009) of access tokens.
+//! Introspection (RFC 7662) of access tokens, and revocation (RFC 7009) of access and refresh tokens.
 
 use std::sync::Arc;
 
@@ -85,13 +85,17 @@ impl Authenticator {
     /// `invalid_client`, `invalid_request`, and `temporarily_unavailable` when the end could not be made durable.
     pub async fn revoke(&self, request: &TokenRequest<'_>) -> Result<(), OauthError> {
         let (client, token) = self.about(request).await?;
-        let Ok(access) = self.access(token, sha256(token.as_bytes())) else { return Ok(()) };
-        if !in_line(&client, &access.session) {
-            return Ok(());
-        }
         let agent = client.slot.agent();
+        let session = match self.access(token, sha256(token.as_bytes())) {
+            Ok(access) if in_line(&client, &access.session) => access.session.session().id.clone(),
+            Ok(_) => return Ok(()),
+            Err(_) => match self.refreshed_by(token, &agent.id).await {
+                Some(refresh) => refresh.session,
+                None => return Ok(()),
+            },
+        };
         let who = Who { agent: Some(agent.id.to_string()), name: Some(agent.name.clone()), ..Who::default() };
-        self.end(&access.session.session().id, who).await?;
+        self.end(&session, who, None).await?;
         Ok(())
     }
 

@@ -14,8 +14,26 @@ pub struct AuthorizationServer {
     pub token_endpoint: String,
     /// Where our public keys are.
     pub jwks_uri: String,
-    /// Empty: there is no authorization endpoint.
-    pub response_types_supported: [&'static str; 0],
+    /// Where people are asked.
+    pub authorization_endpoint: String,
+    /// Where that is asked for beforehand (RFC 9126, section 5).
+    pub pushed_authorization_request_endpoint: String,
+    /// Whether it has to be.
+    pub require_pushed_authorization_requests: bool,
+    /// Where devices ask (RFC 8628, section 4).
+    pub device_authorization_endpoint: String,
+    /// `code`.
+    pub response_types_supported: [&'static str; 1],
+    /// `query`.
+    pub response_modes_supported: [&'static str; 1],
+    /// `S256`; never `plain`.
+    pub code_challenge_methods_supported: [&'static str; 1],
+    /// Every answer says who gives it (RFC 9207, section 3).
+    pub authorization_response_iss_parameter_supported: bool,
+    /// How people show who they are (RFC 9470).
+    pub acr_values_supported: [&'static str; 1],
+    /// What `prompt` may be.
+    pub prompt_values_supported: [&'static str; 3],
     /// See `crates/authenticate/src/token/`, one file each.
     pub grant_types_supported: Vec<&'static str>,
     /// See `crates/authenticate/src/clients/`, one file each.
@@ -72,9 +90,18 @@ impl Authenticator {
             issuer: self.config.issuer.clone(),
             token_endpoint: self.config.token_endpoint(),
             jwks_uri: self.config.jwks_uri(),
-            response_types_supported: [],
+            authorization_endpoint: self.config.authorization_endpoint(),
+            pushed_authorization_request_endpoint: self.config.pushed_request_endpoint(),
+            require_pushed_authorization_requests: self.config.require_pushed,
+            device_authorization_endpoint: self.config.device_endpoint(),
+            response_types_supported: ["code"],
+            response_modes_supported: ["query"],
+            code_challenge_methods_supported: ["S256"],
+            authorization_response_iss_parameter_supported: true,
+            acr_values_supported: [crate::consent::ACR],
+            prompt_values_supported: ["none", "login", "consent"],
             grant_types_supported: GRANTS.to_vec(),
-            token_endpoint_auth_methods_supported: CLIENTS.to_vec(),
+            token_endpoint_auth_methods_supported: CLIENTS.iter().copied().chain(["none"]).collect(),
             introspection_endpoint: self.config.introspection_endpoint(),
             introspection_endpoint_auth_methods_supported: CLIENTS.to_vec(),
             revocation_endpoint: self.config.revocation_endpoint(),

@@ -6,7 +6,7 @@ use chancery_model::{
     Agent, Change, Draft, Epoch, Kind, Limit, Person, Session, SessionId, SessionState, Stated, Timestamp, Who,
     canonical,
 };
-use chancery_store::{Durable, StoreError};
+use chancery_store::{BoxFuture, Durable, StoreError, Tx};
 
 use crate::authenticator::Authenticator;
 use crate::directory::{AgentSlot, SessionSlot};
@@ -44,6 +44,10 @@ pub enum SessionError {
     Store(#[from] StoreError),
 }
 
+/// What is written in the commit that opens a session: whatever it is opened with is used up there.
+pub(crate) type Beside =
+    Box<dyn for<'t> FnOnce(&'t mut Tx, &'t Session) -> BoxFuture<'t, Result<(), StoreError>> + Send>;
+
 /// A session to be opened.
 pub(crate) struct Opening<'a> {
     /// Whose.
@@ -62,10 +66,14 @@ pub(crate) struct Opening<'a> {
     pub(crate) limits: Vec<Limit>,
     /// Not later than this.
     pub(crate) until: Option<Timestamp>,
+    /// When a human proved to be present, for a root.
+    pub(crate) present_at: Option<Timestamp>,
     /// What the entry calls it.
     pub(crate) verb: &'static str,
     /// A remark for the entry.
     pub(crate) detail: Option<String>,
+    /// What is written with it.
+    pub(crate) beside: Option<Beside>,
 }
 
 impl<'a> Opening<'a> {
@@ -80,8 +88,10 @@ impl<'a> Opening<'a> {
             purpose: None,
             limits: Vec::new(),
             until: None,
+            present_at: None,
             verb: "open",
             detail: None,
+            beside: None,
         }
     }
 }
@@ -108,16 +118,16 @@ impl Authenticator {
 
     /// Ends a session at once: the next call in it is refused. `actor` is who ends it.
     pub async fn end_session(&self, id: &SessionId, actor: &str) -> Result<Durable, SessionError> {
-        self.end(id, Who { human: Some(actor.to_owned()), ..Who::default() }).await
+        self.end(id, Who { human: Some(actor.to_owned()), ..Who::default() }, None).await
     }
 
-    /// The same, by anybody.
-    pub(crate) async fn end(&self, id: &SessionId, who: Who) -> Result<Durable, SessionError> {
+    /// The same, by anybody, with a remark for the entry.
+    pub(crate) async fn end(&self, id: &SessionId, who: Who, why: Option<&str>) -> Result<Durable, SessionError> {
         let now = self.clock.now();
         let session = chancery_store::sessions::get(&self.store, id).await?;
         let session = session.ok_or_else(|| SessionError::Unknown(id.to_string()))?;
         let ended = Session { state: SessionState::Ended, ends_at: session.ends_at.min(now), ..session };
-        let draft = draft(now, who, &ended, "end");
+        let draft = Draft { detail: why.map(str::to_owned), ..draft(now, who, &ended, "end") };
         let write = self
             .store
             .write(draft, move |tx| Box::pin(async move { chancery_store::sessions::update(tx, &ended).await }));
@@ -135,9 +145,16 @@ impl Authenticator {
         let mut draft = draft(now, self.who(&opening, &agent), &session, opening.verb);
         draft.detail = opening.detail;
         let (stored, id) = (session.clone(), session.id);
-        let write = self
-            .store
-            .write(draft, move |tx| Box::pin(async move { chancery_store::sessions::insert(tx, &stored).await }));
+        let beside = opening.beside;
+        let write = self.store.write(draft, move |tx| {
+            Box::pin(async move {
+                chancery_store::sessions::insert(tx, &stored).await?;
+                match beside {
+                    Some(beside) => beside(tx, &stored).await,
+                    None => Ok(()),
+                }
+            })
+        });
         write.await?;
         self.directory.session(&id).ok_or_else(|| SessionError::Stopped("what the session hangs on is over".into()))
     }
@@ -166,7 +183,7 @@ impl Authenticator {
             parent: parent.map(|parent| parent.id.clone()),
             purpose: opening.purpose.map(str::to_owned),
             limits: opening.limits.clone().into(),
-            presence_at: None,
+            presence_at: opening.present_at,
         }
     }
 
@@ -268,7 +285,7 @@ impl Authenticator {
     }
 }
 
-fn who(agent: &Agent, instance: Option<&str>) -> Who {
+pub(crate) fn who(agent: &Agent, instance: Option<&str>) -> Who {
     Who {
         agent: Some(agent.id.to_string()),
         name: Some(agent.name.clone()),
@@ -277,7 +294,7 @@ fn who(agent: &Agent, instance: Option<&str>) -> Who {
     }
 }
 
-fn draft(now: Timestamp, who: Who, session: &Session, verb: &str) -> Draft {
+pub(crate) fn draft(now: Timestamp, who: Who, session: &Session, verb: &str) -> Draft {
     let after = serde_json::to_value(session).ok().and_then(|value| canonical(&value).ok());
     let change = Change {
         noun: "session".into(),

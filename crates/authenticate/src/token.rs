@@ -17,17 +17,27 @@ use crate::lineage::Lineage;
 use crate::replay::Replayed;
 use crate::sessions::SessionError;
 
+mod authorization_code;
 mod client_credentials;
+mod device_code;
 mod elsewhere;
 mod exchange;
 mod form;
 mod jwt_bearer;
+mod refresh_token;
 
 pub use elsewhere::Partner;
 pub(crate) use form::Form;
 
 /// Every grant type there is here.
-pub(crate) const GRANTS: [&str; 3] = [client_credentials::GRANT, exchange::GRANT, jwt_bearer::GRANT];
+pub(crate) const GRANTS: &[&str] = &[
+    client_credentials::GRANT,
+    exchange::GRANT,
+    jwt_bearer::GRANT,
+    authorization_code::GRANT,
+    refresh_token::GRANT,
+    device_code::GRANT,
+];
 
 /// A token request, read once. A `DPoP` header that came twice must be refused before this.
 #[derive(Debug, Clone)]
@@ -76,7 +86,7 @@ pub struct TokenBody {
     pub refresh_token: Option<Secret>,
 }
 
-fn shown<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn shown<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }
 
@@ -147,19 +157,26 @@ impl Authenticator {
         let form = Form(request.form);
         let grant = form.needed("grant_type")?;
         form.refuse_scope()?;
-        // The proof is judged before an assertion or code is used up, so that a client that must fetch a nonce keeps it.
-        let asked = Asked { method: "POST", url: request.url, token: None };
-        let proof = request.dpop.map(|proof| self.dpop.check(proof, asked)).transpose().map_err(bad_proof)?;
-        let call = Call { form, request, proof };
+        let call = Call { form, request, proof: self.proof(request)? };
         match grant {
             client_credentials::GRANT => self.client_credentials(&call).await,
             exchange::GRANT => self.exchange(&call).await,
             jwt_bearer::GRANT => self.jwt_bearer(&call).await,
+            authorization_code::GRANT => self.authorization_code(&call).await,
+            device_code::GRANT => self.device_code(&call).await,
+            refresh_token::GRANT => self.refresh_token(&call).await,
             _ => {
                 let why = "the `grant_type` is none of those in the metadata";
                 Err(OauthError::new(problem::BAD_TOKEN_REQUEST, "unsupported_grant_type", why))
             }
         }
+    }
+
+    /// The proof that came along, judged before an assertion or code is used up, so that a client that must fetch a nonce
+    /// keeps it.
+    pub(crate) fn proof(&self, request: &TokenRequest<'_>) -> Result<Option<Proof>, OauthError> {
+        let asked = Asked { method: "POST", url: request.url, token: None };
+        request.dpop.map(|proof| self.dpop.check(proof, asked)).transpose().map_err(bad_proof)
     }
 
     /// Is this one of our resources?

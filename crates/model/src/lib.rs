@@ -8,6 +8,7 @@ mod blueprint;
 mod change;
 mod client;
 mod client_secret;
+mod consent;
 mod decision;
 mod entry;
 mod finding;
@@ -32,6 +33,7 @@ pub use blueprint::{Blueprint, BlueprintRefused, BlueprintState, Standing};
 pub use change::Changed;
 pub use client::{Client, ClientKind};
 pub use client_secret::ClientSecret;
+pub use consent::Consent;
 pub use decision::{Decision, Determining, NearMiss, Outcome};
 pub use entry::{
     Authority, Body, Change, Commitment, DecodeError, Draft, Entry, Header, HeaderRef, Kind, Position,

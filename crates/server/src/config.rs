@@ -49,6 +49,8 @@ pub struct Config {
     pub log: Log,
     /// Documents that are fetched from addresses others named.
     pub fetch: Fetch,
+    /// What people are asked, and how.
+    pub oauth: Oauth,
     /// The upstream servers by name.
     pub servers: BTreeMap<String, Upstream>,
     /// What becomes of tools that are seen for the first time.
@@ -145,6 +147,14 @@ pub struct Fetch {
     pub allow: Vec<String>,
     /// A PEM file of certificate authorities that are trusted besides the system's.
     pub authorities: Option<PathBuf>,
+}
+
+/// The authorization endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Oauth {
+    /// Whether only requests that were pushed are taken (RFC 9126).
+    pub require_pushed_authorization_requests: bool,
 }
 
 /// What becomes of tools of a server that has none pinned yet.

@@ -22,5 +22,6 @@ mod settings;
 
 pub use app::App;
 pub use config::{
-    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Partner, Pin, Places, Tokens, Transport, Upstream,
+    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Oauth, Partner, Pin, Places, Tokens, Transport,
+    Upstream,
 };

@@ -20,6 +20,9 @@ use crate::headers::single;
 use crate::oauth::form;
 use crate::rooms::Rooms;
 
+pub(crate) mod consent;
+pub(crate) mod device;
+pub(crate) mod presence;
 pub(crate) mod sign_in;
 
 const POLICY: &str =
@@ -55,12 +58,27 @@ impl Page {
     pub(crate) fn problem(row: Row, why: &str) -> Self {
         let body = format!(
             "<p class=\"notice bad\">{}</p><p>{}.</p><p class=\"dim\">{}</p>",
-            text(why),
+            text(&sentence(why)),
             sentence(row.help),
             row.code
         );
         let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::BAD_REQUEST);
         Self { status, ..Self::new(sentence(row.title), body) }
+    }
+
+    /// A form that is not about what is there now.
+    pub(crate) fn stale(why: &str) -> Self {
+        Self { status: StatusCode::CONFLICT, ..Self::problem(FOREIGN_FORM, why) }
+    }
+
+    /// A login that is too old for what is asked.
+    pub(crate) fn sign_in_anew(why: &str) -> Self {
+        let body = format!(
+            "<p class=\"notice warn\">{}</p><p>Ask for a new sign-in link, open it in this browser, then load this page \
+             again.</p>",
+            text(why)
+        );
+        Self { status: StatusCode::UNAUTHORIZED, ..Self::new("Sign in again", body) }
     }
 
     /// The same, shown to somebody who is signed in.
@@ -212,8 +230,20 @@ pub(crate) fn form_key(signed_in: &SignedIn) -> String {
 
 /// Nobody is signed in.
 pub(crate) fn unknown() -> Page {
-    let why = "Open your sign-in link in this browser, then come back and load this page again.";
-    Page { status: StatusCode::UNAUTHORIZED, ..Page::problem(NOT_SIGNED_IN, why) }
+    Page::problem(NOT_SIGNED_IN, "Nobody is signed in with this browser, or the login is over.")
+}
+
+/// Nobody is signed in, and a page waits for them.
+pub(crate) fn unknown_at(uri: &Uri) -> Page {
+    let here = uri.path_and_query().map_or("/", |path| path.as_str());
+    let body = format!(
+        "<p>To go on, this browser has to know who you are.</p><ol><li>Open your sign-in link in this browser. An \
+         administrator makes one with <code>chancery person link NAME</code>.</li><li>Come back here and continue.</li></ol>\
+         <div class=\"actions\"><a class=\"button\" href=\"{}\">Continue</a></div><p class=\"dim\">{}</p>",
+        escaped(here),
+        NOT_SIGNED_IN.code,
+    );
+    Page { status: StatusCode::UNAUTHORIZED, ..Page::new("Sign in first", body) }
 }
 
 /// Did a page of ours send it? The browser says so in one of two headers. Both are set by it and by nobody else; what

@@ -15,6 +15,7 @@ pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate:
         delegation: DelegationLimits { depth: config.delegation.depth },
         partners: config.delegation.partners.iter().map(partner).collect(),
         transactions: config.delegation.transactions.clone(),
+        require_pushed: config.oauth.require_pushed_authorization_requests,
         sessions: SessionLimits {
             maximum: config.tokens.session(),
             idle: config.tokens.idle(),

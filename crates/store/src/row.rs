@@ -39,6 +39,8 @@ pub(crate) trait Columns {
         self.blob(name)?.try_into().map_err(|_| damaged(name, "not a hash"))
     }
 
+    fn hash_or_none(&self, name: &str) -> Result<Option<Hash>, StoreError>;
+
     fn id<T: FromStr>(&self, name: &str) -> Result<T, StoreError> {
         self.text(name)?.parse().map_err(|_| damaged(name, "not an id"))
     }
@@ -76,6 +78,11 @@ impl Columns for SqliteRow {
 
     fn blob(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         Ok(self.try_get(name)?)
+    }
+
+    fn hash_or_none(&self, name: &str) -> Result<Option<Hash>, StoreError> {
+        let blob: Option<Vec<u8>> = self.try_get(name)?;
+        blob.map(|blob| blob.try_into().map_err(|_| damaged(name, "not a hash"))).transpose()
     }
 
     fn int_or_none(&self, name: &str) -> Result<Option<i64>, StoreError> {

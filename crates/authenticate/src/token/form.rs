@@ -70,7 +70,7 @@ impl<'a> Form<'a> {
         self.one("manifest")?.map(|text| Stated::parse(text).map_err(bad)).transpose()
     }
 
-    pub(super) fn refuse_scope(&self) -> Result<(), OauthError> {
+    pub(crate) fn refuse_scope(&self) -> Result<(), OauthError> {
         // The scopes of a token for elsewhere are those of elsewhere.
         let elsewhere = self.one("requested_token_type")?.is_some_and(|kind| kind != super::exchange::ACCESS_TOKEN);
         if elsewhere || self.one("scope")?.is_none_or(|scope| scope.trim().is_empty()) {

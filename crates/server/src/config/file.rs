@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Pin, Places, Tokens, Transport, Upstream};
+use super::{
+    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Oauth, Pin, Places, Tokens, Transport, Upstream,
+};
 
 const PORT: u16 = 8420;
 
@@ -23,6 +25,7 @@ pub(super) struct File {
     delegation: Delegation,
     log: Log,
     fetch: Fetch,
+    oauth: Oauth,
     servers: BTreeMap<String, Server>,
     pin: Pin,
     record_fields: Vec<String>,
@@ -58,6 +61,7 @@ impl File {
             tokens: self.tokens,
             delegation: self.delegation,
             log: self.log,
+            oauth: self.oauth,
             fetch: Fetch { authorities: self.fetch.authorities.map(at), ..self.fetch },
             servers: servers.collect::<Result<_, ConfigError>>()?,
             pin: self.pin,

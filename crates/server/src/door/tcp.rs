@@ -11,8 +11,8 @@ use chancery_model::problem::{NO_ENDPOINT, NO_METHOD, Problem};
 use super::guard::{Door, Names};
 use super::time::Times;
 use crate::failure::Failure;
-use crate::oauth::{enrol, introspect, jwks, metadata, revoke, token};
-use crate::pages::{self, sign_in};
+use crate::oauth::{authorize, enrol, introspect, jwks, metadata, par, revoke, token};
+use crate::pages::{self, device, presence, sign_in};
 use crate::rooms::Rooms;
 use crate::{authzen, callback, front, health};
 
@@ -25,6 +25,7 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/", get(front::page))
         .route("/front.css", get(front::style))
         .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
+        .route("/.well-known/openid-configuration", get(metadata::authorization_server))
         .route("/.well-known/oauth-protected-resource", get(metadata::access_resource))
         .route("/.well-known/oauth-protected-resource/access/v1", get(metadata::access_resource))
         .route("/.well-known/oauth-protected-resource/mcp/{server}", get(metadata::mcp_resource))
@@ -32,11 +33,17 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/oauth/token", post(token::handle))
         .route("/oauth/introspect", post(introspect::handle))
         .route("/oauth/revoke", post(revoke::handle))
+        .route("/oauth/authorize", get(authorize::show))
+        .route("/oauth/consent", post(authorize::answer))
+        .route("/oauth/par", post(par::handle))
+        .route("/oauth/device_authorization", post(crate::oauth::device::handle))
         .route("/oauth/jwks", get(jwks::handle))
         .route("/oauth/enrol", post(enrol::handle))
         .route("/page.css", get(pages::style))
         .route("/sign-in", get(sign_in::home))
         .route("/sign-in/{code}", get(sign_in::show).post(sign_in::redeem))
+        .route("/device", get(device::show).post(device::answer))
+        .route("/presence/{session}", get(presence::show).post(presence::confirm))
         .route("/sign-out", post(sign_in::leave))
         .route("/connections/callback", get(callback::handle))
         .route("/connections/client.json", get(callback::document))

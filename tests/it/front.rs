@@ -6,4 +6,5 @@ mod blueprints;
 mod call;
 mod guards;
 mod metadata;
+mod tls;
 mod tokens;

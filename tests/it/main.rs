@@ -10,4 +10,5 @@ mod gateway;
 mod laws;
 mod oauth;
 mod promises;
+mod spiffe;
 mod wycheproof;

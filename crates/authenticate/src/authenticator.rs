@@ -95,6 +95,8 @@ impl Authenticator {
         let observed = clients.clone();
         store.observe(Box::new(move |changed| observed.observe(changed)));
         chancery_store::clients::all(&store).await?.into_iter().for_each(|client| clients.put(Arc::new(client)));
+        let certificates = chancery_store::client_certificates::all(&store).await?;
+        certificates.into_iter().for_each(|certificate| directory.load_certificate(certificate));
         let sessions = chancery_store::sessions::open(&store, clock.now()).await?;
         let last_use = chancery_store::sessions::last_use(&store).await?;
         directory.load_sessions(sessions);

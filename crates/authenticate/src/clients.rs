@@ -12,6 +12,7 @@ mod assertion;
 mod known;
 mod metadata_document;
 mod platform;
+mod certificate;
 mod secret;
 
 pub(crate) use assertion::BEFORE_START;
@@ -74,7 +75,13 @@ impl Authenticator {
         let form = &call.form;
         let (assertion, kind) = (form.one("client_assertion")?, form.one("client_assertion_type")?);
         let (secret, client_id) = (form.one("client_secret")?, form.one("client_id")?);
-        let client = match (assertion, kind, secret, call.request.authorization) {
+        let authorization = call.request.authorization;
+        if let (None, None, None, None, Some(shown)) =
+            (assertion, kind, secret, authorization, call.request.certificate)
+        {
+            return self.by_certificate(shown, client_id.unwrap_or(""));
+        }
+        let client = match (assertion, kind, secret, authorization) {
             (Some(assertion), Some(JWT_BEARER), None, None) if self.is_of_platform(assertion) => {
                 self.by_platform(assertion, client_id).await.map_err(|e| match e.error {
                     "invalid_grant" => OauthError { error: "invalid_client", ..e },
@@ -88,7 +95,7 @@ impl Authenticator {
             (None, None, Some(secret), None) => self.by_secret(client_id.unwrap_or(""), secret)?,
             _ => {
                 let why = "authenticate in exactly one way: `private_key_jwt` (`client_assertion_type` and \
-                           `client_assertion`), or a client secret where the agent has one";
+                           `client_assertion`), a client secret where the agent has one, or its certificate at the TLS door";
                 return Err(OauthError::new(problem::BAD_CLIENT, "invalid_client", why));
             }
         };

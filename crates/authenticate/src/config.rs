@@ -30,8 +30,19 @@ pub struct Config {
     pub transactions: Option<String>,
     /// Whether only authorization requests that were pushed are taken (RFC 9126, section 5).
     pub require_pushed: bool,
+    /// The door where clients show certificates, if there is one.
+    pub clients: Option<ByCertificate>,
     /// How many verified tokens are remembered.
     pub cached_tokens: usize,
+}
+
+/// Clients that show certificates (RFC 8705).
+#[derive(Debug, Clone)]
+pub struct ByCertificate {
+    /// What clients call the TLS door, without a slash at the end.
+    pub url: String,
+    /// The roots their certificates may lead to, each in DER.
+    pub roots: Vec<Vec<u8>>,
 }
 
 /// How sessions end.
@@ -59,6 +70,7 @@ impl Default for Config {
             partners: Vec::new(),
             transactions: None,
             require_pushed: false,
+            clients: None,
             cached_tokens: 65_536,
         }
     }

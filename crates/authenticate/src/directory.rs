@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chancery_model::{
-    Agent, AgentId, Blueprint, Changed, ClientSecret, Digest, Epoch, Hash, Person, PersonId, Session, SessionId,
-    SessionState, Standing, Timestamp,
+    Agent, AgentId, Blueprint, Changed, ClientCertificate, ClientSecret, Digest, Epoch, Hash, Person, PersonId,
+    Session, SessionId, SessionState, Standing, Timestamp,
 };
 
 /// One agent as it is now. Whoever holds the slot sees every change at once.
@@ -64,6 +64,7 @@ pub(crate) struct Directory {
     persons: RwLock<HashMap<PersonId, Arc<PersonSlot>>>,
     sessions: RwLock<HashMap<SessionId, Arc<SessionSlot>>>,
     secrets: RwLock<HashMap<Hash, Arc<ClientSecret>>>,
+    certificates: RwLock<HashMap<AgentId, Arc<ClientCertificate>>>,
 }
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
@@ -164,6 +165,7 @@ impl Directory {
             Changed::Person(person) => self.put_person(person.clone(), true),
             Changed::Session(session) => self.put_session(session.clone(), true),
             Changed::ClientSecret(secret) => self.put_secret(secret.clone()),
+            Changed::ClientCertificate(certificate) => self.put_certificate(certificate.clone()),
             Changed::Blueprint(blueprint) => self.put_blueprint(blueprint.clone(), true),
             Changed::Client(_) | Changed::TrustSource(_) | Changed::Grant(_) | Changed::Tool(_) => {}
         }
@@ -187,6 +189,11 @@ impl Directory {
     /// Takes a client secret that was stored before anything was observed.
     pub(crate) fn load_secret(&self, secret: ClientSecret) {
         write(&self.secrets).entry(secret.hash).or_insert_with(|| Arc::new(secret));
+    }
+
+    /// Takes a certificate that was stored before anything was observed.
+    pub(crate) fn load_certificate(&self, certificate: ClientCertificate) {
+        write(&self.certificates).entry(certificate.agent.clone()).or_insert_with(|| Arc::new(certificate));
     }
 
     /// Takes the sessions that were stored before anything was observed, in any order. Those that hang on one that is
@@ -248,6 +255,11 @@ impl Directory {
         read(&self.secrets).get(hash).cloned()
     }
 
+    /// The certificate of this agent.
+    pub(crate) fn certificate(&self, agent: &AgentId) -> Option<Arc<ClientCertificate>> {
+        read(&self.certificates).get(agent).cloned()
+    }
+
     /// Every session that is remembered, ended ones included until they are swept.
     pub(crate) fn sessions(&self) -> Vec<Arc<SessionSlot>> {
         read(&self.sessions).values().cloned().collect()
@@ -269,6 +281,14 @@ impl Directory {
         if let Some(slot) = read(&self.agents).get(agent) {
             let _ = slot.sessions.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| Some(step(n)));
         }
+    }
+
+    fn put_certificate(&self, certificate: Arc<ClientCertificate>) {
+        let mut certificates = write(&self.certificates);
+        match certificate.removed_at {
+            Some(_) => certificates.remove(&certificate.agent),
+            None => certificates.insert(certificate.agent.clone(), certificate),
+        };
     }
 
     fn put_agent(&self, agent: Arc<Agent>, replace: bool) {

@@ -154,11 +154,11 @@ fn header(key: &PrivateKey) -> String {
     key.header(TYP, &format!(r#","kid":"{}""#, key.public().thumbprint_text()))
 }
 
-fn place(id: &str) -> Place<'_> {
+pub(crate) fn place(id: &str) -> Place<'_> {
     Place { table: "keys", row: id }
 }
 
-fn sealed(vault: &Vault, key: &PrivateKey, purpose: &str, now: Timestamp) -> Result<SealedKey, KeysError> {
+pub(crate) fn sealed(vault: &Vault, key: &PrivateKey, purpose: &str, now: Timestamp) -> Result<SealedKey, KeysError> {
     let id = key.public().thumbprint_text();
     let sealed = vault.seal(place(&id), &key.material()?)?;
     Ok(SealedKey {
@@ -172,7 +172,13 @@ fn sealed(vault: &Vault, key: &PrivateKey, purpose: &str, now: Timestamp) -> Res
     })
 }
 
-async fn keep(store: &Store, key: SealedKey, retires: Vec<(String, Timestamp)>, actor: &str) -> Result<(), KeysError> {
+/// Stores a key, and ends the signing of those before.
+pub(crate) async fn keep(
+    store: &Store,
+    key: SealedKey,
+    retires: Vec<(String, Timestamp)>,
+    actor: &str,
+) -> Result<(), KeysError> {
     let change =
         Change { noun: "key".into(), id: key.id.clone(), verb: "create".into(), after: Some(key.public.clone()) };
     let who = Who { human: Some(actor.into()), ..Who::default() };
@@ -185,6 +191,16 @@ async fn keep(store: &Store, key: SealedKey, retires: Vec<(String, Timestamp)>, 
             chancery_store::keys::insert(tx, &key).await
         })
     });
+    write.await?;
+    Ok(())
+}
+
+/// Ends a key's signing.
+pub(crate) async fn retire(store: &Store, id: String, now: Timestamp) -> Result<(), KeysError> {
+    let change = Change { noun: "key".into(), id: id.clone(), verb: "retire".into(), after: None };
+    let who = Who { human: Some("system".into()), ..Who::default() };
+    let draft = Draft { kind: Kind::Change, at: now, who, change: Some(change), ..Draft::default() };
+    let write = store.write(draft, move |tx| Box::pin(async move { chancery_store::keys::retire(tx, &id, now).await }));
     write.await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::authenticator::Authenticator;
+use crate::config::ByCertificate;
 use crate::token::GRANTS;
 
 /// Authorization server metadata (RFC 8414).
@@ -54,8 +55,24 @@ pub struct AuthorizationServer {
     pub dpop_signing_alg_values_supported: [&'static str; 2],
     /// Clients may be named by the URL of their metadata document (draft-ietf-oauth-client-id-metadata-document, section 5).
     pub client_id_metadata_document_supported: bool,
+    /// Whether tokens can be bound to the certificate of a connection (RFC 8705, section 3.3).
+    pub tls_client_certificate_bound_access_tokens: bool,
+    /// The endpoints at the door where certificates are shown, if there is one (RFC 8705, section 5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtls_endpoint_aliases: Option<Aliases>,
     /// The resources tokens can be asked for (RFC 9728, section 4).
     pub protected_resources: Vec<String>,
+}
+
+/// Endpoints at the door where certificates are shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct Aliases {
+    /// Where tokens are asked for.
+    pub token_endpoint: String,
+    /// Where tokens are asked about.
+    pub introspection_endpoint: String,
+    /// Where tokens are given back.
+    pub revocation_endpoint: String,
 }
 
 /// Protected resource metadata (RFC 9728).
@@ -81,6 +98,8 @@ pub struct JwkSet {
 }
 
 const CLIENTS: [&str; 3] = ["private_key_jwt", "client_secret_basic", "client_secret_post"];
+/// Besides, where there is a door with TLS.
+const BY_CERTIFICATE: [&str; 2] = ["self_signed_tls_client_auth", "tls_client_auth"];
 const ALGS: [&str; 2] = ["ES256", "EdDSA"];
 
 impl Authenticator {
@@ -101,17 +120,25 @@ impl Authenticator {
             acr_values_supported: [crate::consent::ACR],
             prompt_values_supported: ["none", "login", "consent"],
             grant_types_supported: GRANTS.to_vec(),
-            token_endpoint_auth_methods_supported: CLIENTS.iter().copied().chain(["none"]).collect(),
+            token_endpoint_auth_methods_supported: self.client_methods().into_iter().chain(["none"]).collect(),
             introspection_endpoint: self.config.introspection_endpoint(),
-            introspection_endpoint_auth_methods_supported: CLIENTS.to_vec(),
+            introspection_endpoint_auth_methods_supported: self.client_methods(),
             revocation_endpoint: self.config.revocation_endpoint(),
-            revocation_endpoint_auth_methods_supported: CLIENTS.to_vec(),
+            revocation_endpoint_auth_methods_supported: self.client_methods(),
             authorization_details_types_supported: ["mcp_tool", "mcp_resource", "mcp_prompt"],
             token_endpoint_auth_signing_alg_values_supported: ALGS,
             dpop_signing_alg_values_supported: ALGS,
             client_id_metadata_document_supported: true,
+            tls_client_certificate_bound_access_tokens: self.config.clients.is_some(),
+            mtls_endpoint_aliases: self.config.clients.as_ref().map(Aliases::at),
             protected_resources: self.config.audiences.clone(),
         }
+    }
+
+    /// How clients may authenticate.
+    fn client_methods(&self) -> Vec<&'static str> {
+        let by_certificate = self.config.clients.is_some().then_some(BY_CERTIFICATE);
+        CLIENTS.into_iter().chain(by_certificate.into_iter().flatten()).collect()
     }
 
     /// The metadata of one of our resources; nothing if it is none of ours.
@@ -137,6 +164,17 @@ impl Authenticator {
             Some(jwk)
         };
         JwkSet { keys: keys.verifying.iter().filter_map(jwk).collect() }
+    }
+}
+
+impl Aliases {
+    fn at(clients: &ByCertificate) -> Self {
+        let at = |path| format!("{}/oauth/{path}", clients.url);
+        Self {
+            token_endpoint: at("token"),
+            introspection_endpoint: at("introspect"),
+            revocation_endpoint: at("revoke"),
+        }
     }
 }
 

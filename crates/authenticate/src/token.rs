@@ -16,6 +16,7 @@ use crate::jose::{encode, sha256};
 use crate::lineage::Lineage;
 use crate::replay::Replayed;
 use crate::sessions::SessionError;
+use crate::shown::ShownCertificates;
 
 mod authorization_code;
 mod client_credentials;
@@ -48,8 +49,8 @@ pub struct TokenRequest<'a> {
     pub authorization: Option<&'a str>,
     /// The `DPoP` header.
     pub dpop: Option<&'a str>,
-    /// The certificate the client showed when the connection was made, in DER.
-    pub certificate: Option<&'a [u8]>,
+    /// The certificates the client showed when the connection was made.
+    pub certificate: Option<&'a ShownCertificates>,
     /// The token endpoint's URL as the outside knows it: what the proof's `htu` must say.
     pub url: &'a str,
 }
@@ -197,7 +198,7 @@ impl Authenticator {
                 self.dpop.take(proof).map_err(bad_proof)?;
                 Ok(Some(Binding::Key(*proof.key.thumbprint())))
             }
-            (None, Some(der), _) => Ok(Some(Binding::Certificate(sha256(der)))),
+            (None, Some(shown), _) => Ok(Some(Binding::Certificate(sha256(shown.leaf())))),
             (None, None, BearerUse::Allowed) => Ok(None),
             (None, None, BearerUse::Refused) => Err(OauthError::new(
                 problem::BAD_PROOF,

@@ -1,7 +1,7 @@
 //! Reading a request: its body within limits, its message once, and the headers that say who sends it.
 
 use bytes::Bytes;
-use chancery_authenticate::{Caller, Refused, RequestFacts};
+use chancery_authenticate::{Caller, Refused, RequestFacts, ShownCertificates};
 use chancery_model::problem;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header, request};
 
@@ -73,7 +73,7 @@ pub(crate) fn caller(gateway: &Gateway, head: &request::Parts) -> Result<Caller,
         url: &url,
         authorization: once(&head.headers, &header::AUTHORIZATION)?,
         dpop: once(&head.headers, &DPOP)?,
-        certificate: None,
+        certificate: head.extensions.get::<ShownCertificates>().map(ShownCertificates::leaf),
         audience: &url,
     };
     gateway.authenticator.caller(&facts).map_err(stopped)

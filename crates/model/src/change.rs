@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Agent, Blueprint, Client, ClientSecret, Grant, Person, Session, Tool, TrustSource};
+use crate::{
+    Agent, Blueprint, Client, ClientCertificate, ClientSecret, Grant, Person, Session, Tool, TrustSource,
+};
 
 /// One changed noun, as it is after the commit. Observers of the store are told before the writer is,
 /// so that whoever saw its write acknowledged sees it enforced.
@@ -22,6 +24,8 @@ pub enum Changed {
     Client(Arc<Client>),
     /// Added, removed.
     TrustSource(Arc<TrustSource>),
+    /// Registered, removed.
+    ClientCertificate(Arc<ClientCertificate>),
     /// Given, revoked.
     Grant(Arc<Grant>),
     /// Pinned, quarantined, approved.

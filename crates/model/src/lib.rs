@@ -5,6 +5,7 @@
 
 mod agent;
 mod blueprint;
+mod certificate;
 mod change;
 mod client;
 mod client_secret;
@@ -30,6 +31,7 @@ mod trust;
 
 pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefused};
 pub use blueprint::{Blueprint, BlueprintRefused, BlueprintState, Standing};
+pub use certificate::{CertificateRule, ClientCertificate};
 pub use change::Changed;
 pub use client::{Client, ClientKind};
 pub use client_secret::ClientSecret;

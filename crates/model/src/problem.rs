@@ -128,6 +128,13 @@ table! {
     BAD_CLIENT_DATA = "C1048", 422, "the client cannot be registered like that",
         "use https, or http on a loopback address, without a fragment";
 
+    /// A certificate that is to be registered is none, or not in force, or said in two ways.
+    BAD_CERTIFICATE = "C1050", 400, "the certificate cannot be registered",
+        "send one PEM certificate that is valid now, or one DNS name or URI";
+    /// Another agent has this certificate.
+    CERTIFICATE_TAKEN = "C1051", 409, "the certificate is another agent's",
+        "give each agent a certificate of its own";
+
     /// Nothing permitted it, or a policy forbade it.
     DENIED = "C2001", 403, "the policies do not allow it",
         "see what would make it pass: `chancery why DECISION`";

@@ -90,7 +90,8 @@ impl Registrar {
         let agent = self.agent(name_or_id).await?;
         let trusted = !trust_sources::of_agent(&self.store, &agent.id).await?.is_empty();
         let named = !clients::of_agent(&self.store, &agent.id).await?.is_empty();
-        let able = trusted || named || self.has_client_secret(name_or_id).await?;
+        let shown = self.has_certificate(&agent).await?;
+        let able = trusted || named || shown || self.has_client_secret(name_or_id).await?;
         self.change(name_or_id, &by, |agent: Agent, _| Ok(agent.resume(able)?), nothing()).await
     }
 

@@ -87,6 +87,9 @@ pub enum RegisterError {
     /// Their state does not allow it.
     #[error("`{0}` is {1}")]
     PersonState(String, &'static str),
+    /// One certificate is one agent's.
+    #[error("another agent has this certificate")]
+    CertificateTaken,
     /// Others changed the same thing at the same time, again and again.
     #[error("`{0}` is being changed by others: look at it and try again")]
     Busy(String),
@@ -118,6 +121,7 @@ impl RegisterError {
             Self::NoPerson(_) => problem::NO_PERSON,
             Self::PersonTaken(_) => problem::PERSON_EXISTS,
             Self::PersonState(..) => problem::BAD_PERSON_STATE,
+            Self::CertificateTaken => problem::CERTIFICATE_TAKEN,
             Self::Store(_) => problem::STORE_FAILED,
         }
     }

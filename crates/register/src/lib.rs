@@ -6,6 +6,7 @@
 
 mod agents;
 mod blueprints;
+mod certificates;
 mod client_secrets;
 mod clients;
 mod code;

@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/agents/{name}/resume", post(agents::resume::handle))
         .route("/v1/agents/{name}/extend", post(agents::extend::handle))
         .route("/v1/agents/{name}/bearer", post(agents::bearer::handle))
+        .route("/v1/agents/{name}/certificate", put(agents::certificate::set).delete(agents::certificate::remove))
         .route("/v1/agents/{name}/manifest", get(agents::manifest::show).post(agents::manifest::approve))
         .route("/v1/blueprints", get(blueprints::list::handle).post(blueprints::create::handle))
         .route("/v1/blueprints/{name}", get(blueprints::get::handle))

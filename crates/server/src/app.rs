@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_authenticate::{Authenticator, LogKey, Vault};
+use chancery_authenticate::spiffe::Domain;
+use chancery_authenticate::{Authenticator, ByCertificate, LogKey, Vault};
 use chancery_authorize::{Engine, Files, Snapshot, Sources};
 use chancery_fetch::Fetcher;
 use chancery_gateway::{Gateway, Parts};
@@ -23,12 +24,14 @@ use tokio_util::task::TaskTracker;
 use crate::Config;
 use crate::chains::Chains;
 use crate::credentials::{Outward, Sealed};
+use crate::door::further::{Secure, Workloads};
 use crate::door::guard::Names;
 use crate::door::listen::{self, Closing};
 use crate::door::{admin, tcp};
 use crate::policies::{Policies, sha256};
 use crate::rooms::{Access, Rooms};
 use crate::settings;
+use crate::spiffe;
 
 /// For requests that are under way when the server is told to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,6 +47,8 @@ pub struct App {
     rooms: Arc<Rooms>,
     address: SocketAddr,
     socket: PathBuf,
+    workload_socket: Option<PathBuf>,
+    tls_url: Option<String>,
     doors: Closing,
     chores: Closing,
     /// Cancelled when something in the background failed for good.
@@ -58,9 +63,13 @@ impl App {
         let store = open_store(&config, &clock, &random).await?;
         let listener = bind(config.listen).await?;
         let address = listener.local_addr().map_err(|e| cannot_listen(config.listen, &e))?;
-        let rooms = Arc::new(open_rooms(config, store, address, clock, random).await?);
+        let secure = Secure::bind(&config).await?;
+        let clients = secure.as_ref().map(|secure| secure.clients.clone());
+        let tls_url = clients.as_ref().map(|clients| clients.url.clone());
+        let rooms = Arc::new(open_rooms(config, store, (address, clients), clock, random).await?);
         let socket = rooms.config.data.join("admin.sock");
         let admin = bind_admin(&socket)?;
+        let workloads = Workloads::bind(&rooms.config).await?;
         let app = Self {
             doors: Closing { cancel: rooms.closing.clone(), tasks: TaskTracker::new() },
             chores: Closing { cancel: CancellationToken::new(), tasks: TaskTracker::new() },
@@ -68,15 +77,25 @@ impl App {
             rooms,
             address,
             socket,
+            workload_socket: workloads.as_ref().map(|workloads| workloads.path.clone()),
+            tls_url,
         };
         app.run_chores();
-        app.open_doors(listener, admin);
+        app.open_doors(listener, admin, secure);
+        if let Some(workloads) = workloads {
+            workloads.open(&app.rooms, &app.doors);
+        }
         Ok(app)
     }
 
     /// What clients call this server, without a trailing slash.
     pub fn url(&self) -> &str {
         &self.rooms.url
+    }
+
+    /// What clients call the TLS door, if there is one.
+    pub fn tls_url(&self) -> Option<&str> {
+        self.tls_url.as_deref()
     }
 
     /// Where the TCP door listens.
@@ -114,11 +133,16 @@ impl App {
         self.chores.tasks.wait().await;
         self.rooms.store.close().await;
         // Nobody listens there any more.
-        let _ = std::fs::remove_file(&self.socket);
+        for socket in [Some(&self.socket), self.workload_socket.as_ref()].into_iter().flatten() {
+            let _ = std::fs::remove_file(socket);
+        }
     }
 
-    fn open_doors(&self, listener: TcpListener, admin: UnixListener) {
+    fn open_doors(&self, listener: TcpListener, admin: UnixListener, secure: Option<Secure>) {
         let names = names(&self.rooms, self.address);
+        if let Some(secure) = secure {
+            secure.open(&self.rooms, &names, &self.doors, &self.chores);
+        }
         let public = tcp::door(Arc::clone(&self.rooms), names);
         let private = admin::door(Arc::clone(&self.rooms));
         self.doors.tasks.spawn(listen::tcp(listener, public, self.doors.clone()));
@@ -194,10 +218,22 @@ fn bind_admin(path: &Path) -> Result<UnixListener, Problem> {
     Ok(listener)
 }
 
+/// Our own trust domain, if the configuration names one.
+async fn open_workloads(
+    config: &Config,
+    authenticator: &Arc<Authenticator>,
+) -> Result<Option<spiffe::Workloads>, Problem> {
+    let Some(settings) = &config.spiffe else { return Ok(None) };
+    let name = settings.name().map_err(|e| Problem::new(BAD_CONFIG, e.to_string()))?;
+    let domain = Domain::open(name, Arc::clone(authenticator)).await;
+    let domain = domain.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))?;
+    Ok(Some(spiffe::Workloads::new(domain, &settings.workloads)))
+}
+
 async fn open_rooms(
     config: Config,
     store: Store,
-    address: SocketAddr,
+    (address, clients): (SocketAddr, Option<ByCertificate>),
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 ) -> Result<Rooms, Problem> {
@@ -218,7 +254,7 @@ async fn open_rooms(
     // Side by side: each reads all agents.
     let filled = tokio::spawn(fill(Arc::clone(&engine), store.clone()));
     let authenticator = Authenticator::open(
-        settings::authenticate(&config, &url),
+        chancery_authenticate::Config { clients, ..settings::authenticate(&config, &url) },
         store.clone(),
         vault.clone(),
         Arc::clone(&fetcher),
@@ -226,6 +262,7 @@ async fn open_rooms(
         Arc::clone(&random),
     );
     let authenticator = authenticator.await.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))?;
+    let workloads = open_workloads(&config, &authenticator).await?;
     filled.await.map_err(|e| Problem::new(INTERNAL, e.to_string()))??;
     authenticator.set_delegations(Box::new(Chains { engine: Arc::clone(&engine), clock: Arc::clone(&clock) }));
     let settled = policies.clone();
@@ -266,6 +303,7 @@ async fn open_rooms(
         recorder,
         registrar,
         gateway,
+        workloads,
         closing,
     })
 }
@@ -341,6 +379,7 @@ fn follow(engine: &Engine, changed: &Changed) {
         Changed::Session(_)
         | Changed::Person(_)
         | Changed::ClientSecret(_)
+        | Changed::ClientCertificate(_)
         | Changed::Client(_)
         | Changed::TrustSource(_) => {}
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use chancery_authenticate::{Caller, Refused, RequestFacts};
+use chancery_authenticate::{Caller, Refused, RequestFacts, ShownCertificates};
 use chancery_authorize::{ActionRef, EntityRef, Properties, Question, Verdict};
 use chancery_model::problem::{BAD_EVALUATION, DENIED, Problem, STORE_FAILED, TOO_LARGE};
 use chancery_model::{AgentKind, Authority, Body as Kept, DecisionId, Draft, Kind, Timestamp, What, Who};
@@ -27,6 +28,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST: usize = 1 << 20;
 /// The longest type, id or action, in bytes: they stand in the entry itself.
 const LONGEST_NAME: usize = 4 << 10;
+
+/// The certificates of the connection.
+type Shown = Option<Extension<ShownCertificates>>;
 
 /// The answer to one question (section 6.2).
 #[derive(Serialize)]
@@ -74,10 +78,10 @@ impl<'a> Asked<'a> {
 async fn admitted<T: DeserializeOwned>(
     rooms: &Rooms,
     url: &str,
-    headers: &HeaderMap,
+    (headers, shown): (&HeaderMap, Shown),
     body: Body,
 ) -> Result<(Caller, T), Response> {
-    let caller = caller(rooms, url, headers)?;
+    let caller = caller(rooms, url, headers, shown.as_deref())?;
     let too_large = |_| Failure::from(Problem::new(TOO_LARGE, format!("over {LONGEST} bytes"))).into_response();
     let bytes: Bytes = axum::body::to_bytes(body, LONGEST).await.map_err(too_large)?;
     let asked = serde_json::from_slice(&bytes).map_err(|e| bad(&e.to_string()).into_response())?;
@@ -85,14 +89,19 @@ async fn admitted<T: DeserializeOwned>(
 }
 
 /// An enforcer: a service account with a token for this API.
-fn caller(rooms: &Rooms, url: &str, headers: &HeaderMap) -> Result<Caller, Response> {
+fn caller(
+    rooms: &Rooms,
+    url: &str,
+    headers: &HeaderMap,
+    shown: Option<&ShownCertificates>,
+) -> Result<Caller, Response> {
     let read = |name: &HeaderName| single(headers, name).map_err(|p| Failure::from(p).into_response());
     let facts = RequestFacts {
         method: "POST",
         url,
         authorization: read(&header::AUTHORIZATION)?,
         dpop: read(&DPOP)?,
-        certificate: None,
+        certificate: shown.map(ShownCertificates::leaf),
         audience: &rooms.access.resource,
     };
     let caller = rooms.authenticator.caller(&facts).map_err(|refused| unauthorized(&refused))?;

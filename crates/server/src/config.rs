@@ -11,9 +11,13 @@ use serde::Deserialize;
 use crate::settings;
 
 mod file;
+mod spiffe;
 mod suggest;
+mod tls;
 
 use file::File;
+pub use spiffe::{SocketMode, Spiffe, Workload};
+pub use tls::Tls;
 
 /// Where things are when the file does not say: the binary reads them from the environment.
 #[derive(Clone, Debug)]
@@ -53,6 +57,10 @@ pub struct Config {
     pub oauth: Oauth,
     /// The upstream servers by name.
     pub servers: BTreeMap<String, Upstream>,
+    /// The TLS door, if there is to be one.
+    pub tls: Option<Tls>,
+    /// Our own trust domain, if there is to be one.
+    pub spiffe: Option<Spiffe>,
     /// What becomes of tools that are seen for the first time.
     pub pin: Pin,
     /// Names of arguments that stand in entries in clear, for every server.
@@ -267,6 +275,8 @@ impl Config {
         check_tokens(&self.tokens)?;
         check_delegation(&self.delegation)?;
         settings::fetch(self).check().map_err(|e| ConfigError::key("fetch", e.to_string()))?;
+        self.spiffe.as_ref().map_or(Ok(()), Spiffe::check)?;
+        self.tls.as_ref().map_or(Ok(()), Tls::check)?;
         self.servers.iter().try_for_each(|(name, server)| check_server(name, server))
     }
 }
@@ -275,14 +285,16 @@ fn check_listen(listen: SocketAddr) -> Result<(), ConfigError> {
     if listen.ip().is_loopback() {
         return Ok(());
     }
-    let message = format!("{listen} is not a loopback address, and this version has no TLS of its own");
-    Err(ConfigError::key("listen", message)
-        .hint(format!("use 127.0.0.1:{} behind a TLS proxy on the same host, and set public_url", listen.port())))
+    let message = format!("{listen} is not a loopback address, and this door has no TLS");
+    Err(ConfigError::key("listen", message).hint("let the TLS door listen there: `listen` of the table `tls`"))
 }
 
 fn check_public_url(url: Option<&str>) -> Result<(), ConfigError> {
-    let Some(url) = url else { return Ok(()) };
-    let bad = |why: &str| Err(ConfigError::key("public_url", format!("`{url}` {why}")));
+    url.map_or(Ok(()), |url| check_url("public_url", url))
+}
+
+fn check_url(key: &str, url: &str) -> Result<(), ConfigError> {
+    let bad = |why: &str| Err(ConfigError::key(key, format!("`{url}` {why}")));
     let parsed: http::Uri = match url.parse() {
         Ok(parsed) => parsed,
         Err(_) => return bad("is not a URL"),

@@ -19,9 +19,10 @@ mod pages;
 mod policies;
 mod rooms;
 mod settings;
+mod spiffe;
 
 pub use app::App;
 pub use config::{
-    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Oauth, Partner, Pin, Places, Tokens, Transport,
-    Upstream,
+    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Oauth, Partner, Pin, Places, SocketMode, Spiffe, Tls,
+    Tokens, Transport, Upstream, Workload,
 };

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::policies::Policies;
+use crate::spiffe::Workloads;
 
 /// The rooms behind the doors.
 pub(crate) struct Rooms {
@@ -34,6 +35,8 @@ pub(crate) struct Rooms {
     pub(crate) recorder: Recorder,
     pub(crate) registrar: Registrar,
     pub(crate) gateway: Arc<Gateway>,
+    /// Our own trust domain and its local workloads, if there is one.
+    pub(crate) workloads: Option<Workloads>,
     /// Cancelled when the doors are to close: answers without an end must end then.
     pub(crate) closing: CancellationToken,
 }

@@ -11,6 +11,7 @@
 pub mod agents;
 pub mod blueprints;
 pub mod bodies;
+pub mod client_certificates;
 pub mod client_secrets;
 pub mod clients;
 pub mod connections;

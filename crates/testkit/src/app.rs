@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chancery_authenticate::SystemRandom;
+use chancery_model::problem::Problem;
 use chancery_model::{Clock, Random, Span};
 use chancery_server::{App, Config, Inject, Places, Transport, Upstream};
 use http::Method;
@@ -110,13 +111,20 @@ impl Builder {
     /// # Panics
     /// If it does not start.
     pub async fn start(self) -> TestApp {
+        self.try_start().await.unwrap_or_else(|problem| panic!("the server did not start: {problem}"))
+    }
+
+    /// Writes the policies and starts the server, if it starts.
+    ///
+    /// # Errors
+    /// What keeps it from starting.
+    pub async fn try_start(self) -> Result<TestApp, Problem> {
         for (name, text) in &self.policies {
             write(&self.config.policies.join(name), text);
         }
         std::fs::create_dir_all(&self.config.policies).expect("the policy directory");
-        let app = App::start(self.config.clone(), self.clock.clone(), self.random.clone()).await;
-        let app = app.unwrap_or_else(|problem| panic!("the server did not start: {problem}"));
-        TestApp {
+        let app = App::start(self.config.clone(), self.clock.clone(), self.random.clone()).await?;
+        Ok(TestApp {
             app,
             config: self.config,
             mock: self.mock,
@@ -124,7 +132,7 @@ impl Builder {
             random: self.random,
             http: Http::new(),
             directory: self.directory,
-        }
+        })
     }
 }
 

@@ -67,10 +67,8 @@ impl<'a> Jwk<'a> {
         [self.d, self.p, self.q, self.dp, self.dq, self.qi, self.oth, self.k].iter().any(|m| m.0)
     }
 
-    /// Is it meant for verifying signatures, as far as it says?
+    /// Are its operations those of a verifier, as far as it says?
     pub(super) fn may_verify(&self) -> bool {
-        let usage = self.usage.as_deref().is_none_or(|u| u == "sig");
-        let ops = self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| &**op == "verify"));
-        usage && ops
+        self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| &**op == "verify"))
     }
 }

@@ -24,6 +24,18 @@ pub enum Policy {
     Agents,
     /// Other issuers' keys: RS256 besides.
     Issuers,
+    /// Keys of JWT-SVIDs: ES256 and RS256. JWT-SVID, section 2.1, has no EdDSA.
+    Svids,
+}
+
+impl Policy {
+    /// The `use` its keys are meant for, and whether they have to say so.
+    fn takes(self, usage: Option<&str>) -> bool {
+        match self {
+            Self::Agents | Self::Issuers => usage.is_none_or(|usage| usage == "sig"),
+            Self::Svids => usage == Some("jwt-svid"),
+        }
+    }
 }
 
 /// A public key that can verify under its own algorithm and no other.
@@ -68,13 +80,13 @@ impl PublicKey {
         if jwk.is_private() {
             return Err(JoseError::Key("it holds private or symmetric key material"));
         }
-        if !jwk.may_verify() {
+        if !policy.takes(jwk.usage.as_deref()) || !jwk.may_verify() {
             return Err(JoseError::Key("its `use` or `key_ops` is not for verifying signatures"));
         }
         let key = match (&*jwk.kty, jwk.crv.as_deref(), policy) {
             ("EC", Some("P-256"), _) => Self::p256(jwk),
-            ("OKP", Some("Ed25519"), _) => Self::ed25519(jwk),
-            ("RSA", None, Policy::Issuers) => Self::rsa(jwk),
+            ("OKP", Some("Ed25519"), Policy::Agents | Policy::Issuers) => Self::ed25519(jwk),
+            ("RSA", None, Policy::Issuers | Policy::Svids) => Self::rsa(jwk),
             _ => Err(JoseError::Key("use a P-256 key (ES256) or an Ed25519 key (EdDSA)")),
         }?;
         jwk.alg.as_deref().map_or(Ok(()), |alg| key.algorithm.check(alg))?;

@@ -151,7 +151,9 @@ impl Authenticator {
     fn holds(&self, call: &Call<'_>, token: &Access) -> Result<(), OauthError> {
         let held = match token.binding {
             Some(Binding::Key(jkt)) => call.proof.as_ref().is_some_and(|proof| *proof.key.thumbprint() == jkt),
-            Some(Binding::Certificate(known)) => call.request.certificate.is_some_and(|der| sha256(der) == known),
+            Some(Binding::Certificate(known)) => {
+                call.request.certificate.is_some_and(|shown| sha256(shown.leaf()) == known)
+            }
             None => false,
         };
         let why = "the token is not bound to the key or certificate that this request proves";

@@ -61,6 +61,9 @@ pub enum Verb {
     /// State through which client people log in for an agent, or list its clients
     #[command(after_help = CLIENT)]
     Client(Client),
+    /// Register the certificate an agent shows in TLS, or take it away
+    #[command(after_help = CERTIFICATE)]
+    Certificate(Certificate),
 }
 
 const CLIENT: &str = "\
@@ -71,6 +74,13 @@ Examples:
   chancery agent client crm-assistant --remove https://app.example/client.json
 The client of a document has its URL as client_id. The client with redirect addresses has the agent's id or name.
 An address http://127.0.0.1/… or http://[::1]/… is good for every port.";
+
+const CERTIFICATE: &str = "\
+Examples:
+  chancery agent certificate billing --file billing.pem             this one, whoever issued it
+  chancery agent certificate billing --dns billing.acme.example     one of the configured roots with this name
+  chancery agent certificate billing --remove
+What was opened before ends.";
 
 const REGISTER: &str = "\
 Examples:
@@ -225,6 +235,33 @@ pub struct SharedSecret {
     revoke: bool,
 }
 
+/// The certificate of an agent.
+#[derive(Debug, Args)]
+pub struct Certificate {
+    /// The agent's name
+    name: String,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Which certificate.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// A PEM file with the certificate; only that one will do
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The DNS name in certificates that lead to a root of the configuration
+    #[arg(long, value_name = "NAME")]
+    dns: Option<String>,
+    /// The same with a URI
+    #[arg(long)]
+    uri: Option<String>,
+    /// Take it away; its sessions end
+    #[arg(long)]
+    remove: bool,
+}
+
 const SECRET: &[Column] = &[column("SECRET", "/secret"), column("AGENT", "/agent"), column("EXPIRES", "/expires_at")];
 
 /// A client of an agent.
@@ -296,6 +333,7 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
         Verb::Manifest(args) => manifest::review(context, &path(&args.name, "/manifest"), args).await,
         Verb::Secret(args) => secret(context, args).await,
         Verb::Client(args) => client(context, args).await,
+        Verb::Certificate(args) => certificate(context, args).await,
         Verb::Bearer(args) => step(context, &args.name, "/bearer", &json!({"allow": args.allow})).await,
     }
 }
@@ -414,6 +452,17 @@ async fn client(context: &Context, args: &Client) -> Done {
         (None, uris) => json!({"redirect_uris": uris}),
     };
     context.output.item(CLIENTS, &context.admin()?.post(&path, &body).await?)
+}
+
+async fn certificate(context: &Context, args: &Certificate) -> Done {
+    let path = path(&args.name, "/certificate");
+    if args.which.remove {
+        return show(context, &context.admin()?.delete(&path).await?);
+    }
+    let read = |file: &PathBuf| std::fs::read_to_string(file).map_err(|e| Failure::file(file, e));
+    let pem = args.which.file.as_ref().map(read).transpose()?;
+    let body = json!({"pem": pem, "dns": args.which.dns, "uri": args.which.uri});
+    show(context, &context.admin()?.put(&path, &body).await?)
 }
 
 async fn step(context: &Context, name: &str, step: &str, body: &Value) -> Done {

@@ -13,6 +13,7 @@ use crate::rooms::Rooms;
 
 pub(crate) mod bearer;
 pub(crate) mod clients;
+pub(crate) mod certificate;
 pub(crate) mod extend;
 pub(crate) mod get;
 pub(crate) mod list;

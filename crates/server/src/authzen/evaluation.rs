@@ -8,17 +8,17 @@ use axum::response::{IntoResponse, Response};
 use chancery_authorize::Evaluation;
 use http::HeaderMap;
 
-use super::{admitted, echoing, json, named, record};
+use super::{Shown, admitted, echoing, json, named, record};
 use crate::rooms::Rooms;
 
 /// One question, one answer, one entry.
-pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, body: Body) -> Response {
-    let answer = answer(&rooms, &headers, body).await.unwrap_or_else(|refusal| refusal);
+pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, shown: Shown, headers: HeaderMap, body: Body) -> Response {
+    let answer = answer(&rooms, (&headers, shown), body).await.unwrap_or_else(|refusal| refusal);
     echoing(&headers, answer)
 }
 
-async fn answer(rooms: &Rooms, headers: &HeaderMap, body: Body) -> Result<Response, Response> {
-    let (caller, question) = admitted::<Evaluation>(rooms, &rooms.access.evaluation, headers, body).await?;
+async fn answer(rooms: &Rooms, head: (&HeaderMap, Shown), body: Body) -> Result<Response, Response> {
+    let (caller, question) = admitted::<Evaluation>(rooms, &rooms.access.evaluation, head, body).await?;
     named(&question.question()).map_err(IntoResponse::into_response)?;
     let verdict = rooms.engine.evaluate(&question, rooms.clock.now());
     let decided = record(rooms, &caller, question.question(), verdict).await;

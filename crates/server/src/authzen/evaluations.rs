@@ -12,7 +12,7 @@ use futures_util::future::try_join_all;
 use http::HeaderMap;
 use serde::Serialize;
 
-use super::{Decided, admitted, bad, echoing, json, named, record};
+use super::{Decided, Shown, admitted, bad, echoing, json, named, record};
 use crate::failure::Answer;
 use crate::rooms::Rooms;
 
@@ -27,13 +27,13 @@ struct Answers {
 }
 
 /// Several questions; their entries share one durable commit.
-pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, body: Body) -> Response {
-    let answer = answer(&rooms, &headers, body).await.unwrap_or_else(|refusal| refusal);
+pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, shown: Shown, headers: HeaderMap, body: Body) -> Response {
+    let answer = answer(&rooms, (&headers, shown), body).await.unwrap_or_else(|refusal| refusal);
     echoing(&headers, answer)
 }
 
-async fn answer(rooms: &Rooms, headers: &HeaderMap, body: Body) -> Result<Response, Response> {
-    let (caller, asked) = admitted::<Evaluations>(rooms, &rooms.access.evaluations, headers, body).await?;
+async fn answer(rooms: &Rooms, head: (&HeaderMap, Shown), body: Body) -> Result<Response, Response> {
+    let (caller, asked) = admitted::<Evaluations>(rooms, &rooms.access.evaluations, head, body).await?;
     let decided = decide(rooms, &caller, &asked).await.map_err(IntoResponse::into_response)?;
     if asked.evaluations.is_empty() {
         // Without the list it is a single question, answered as one (section 7.1).

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{
-    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Oauth, Pin, Places, Tokens, Transport, Upstream,
+    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Oauth, Pin, Places, Spiffe, Tls, Tokens, Transport,
+    Upstream,
 };
 
 const PORT: u16 = 8420;
@@ -29,6 +30,8 @@ pub(super) struct File {
     servers: BTreeMap<String, Server>,
     pin: Pin,
     record_fields: Vec<String>,
+    spiffe: Option<Spiffe>,
+    tls: Option<Tls>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +69,8 @@ impl File {
             servers: servers.collect::<Result<_, ConfigError>>()?,
             pin: self.pin,
             record_fields: self.record_fields,
+            spiffe: self.spiffe.map(|spiffe| Spiffe { workload_socket: spiffe.workload_socket.map(at), ..spiffe }),
+            tls: self.tls.map(|tls| tls.at(base)),
             path: places.path.clone(),
         })
     }

@@ -104,3 +104,38 @@ fn a_connection_stands_alone_and_has_what_its_mode_needs() {
     let typo = server("url = \"http://127.0.0.1/\"\n[servers.crm.oauth]\nmode = \"authorization_code\"\nisuer = \"x\"");
     assert_eq!(typo.unwrap_err().suggestion.as_deref(), Some("did you mean `issuer`?"));
 }
+
+#[test]
+fn only_the_tls_door_may_listen_beyond_loopback() {
+    let tls = |more: &str| parse(&format!("[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n{more}"));
+    let read = tls("").unwrap().tls.unwrap();
+    assert_eq!(read.listen.to_string(), "127.0.0.1:8443");
+    assert_eq!(read.key, Path::new("/etc/chancery/k.pem"));
+    assert!(tls("listen = \"192.0.2.7:443\"").is_ok());
+    assert_eq!(tls("listen = \"0.0.0.0:443\"").unwrap_err().place, "tls.listen");
+    assert!(tls("listen = \"0.0.0.0:443\"\npublic_url = \"https://chancery.example\"").is_ok());
+    for bad in ["http://127.0.0.1:8443", "https://chancery.example/", "chancery.example"] {
+        assert_eq!(tls(&format!("public_url = \"{bad}\"")).unwrap_err().place, "tls.public_url", "{bad}");
+    }
+    assert!(parse("[tls]\ncertificate = \"c.pem\"").is_err());
+}
+
+#[test]
+fn one_user_id_is_one_agent() {
+    let spiffe = |more: &str| parse(&format!("[spiffe]\ntrust_domain = \"acme.example\"\n{more}"));
+    let one = "workload_socket = \"w.sock\"\n[[spiffe.workloads]]\nuid = 1\nagent = \"billing\"\n";
+    let read = spiffe(one).unwrap().spiffe.unwrap();
+    assert_eq!(read.workload_socket.as_deref(), Some(Path::new("/etc/chancery/w.sock")));
+    assert_eq!(read.workload_socket_mode.bits(), 0o600);
+    assert_eq!(spiffe("workload_socket_mode = \"0660\"").unwrap().spiffe.unwrap().workload_socket_mode.bits(), 0o660);
+    assert!(spiffe("workload_socket_mode = \"0666\"").is_err());
+    for bad in [
+        format!("{one}[[spiffe.workloads]]\nuid = 1\nagent = \"crm\"\n"),
+        one.replace("workload_socket = \"w.sock\"\n", ""),
+        one.replace("billing", "../billing"),
+        one.replace("billing", "billing\"\ninstance = \"a/b"),
+    ] {
+        assert_eq!(spiffe(&bad).unwrap_err().place, "spiffe.workloads", "{bad}");
+    }
+    assert_eq!(parse("[spiffe]\ntrust_domain = \"Acme\"").unwrap_err().place, "spiffe.trust_domain");
+}

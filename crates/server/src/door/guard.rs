@@ -36,6 +36,12 @@ impl Names {
         Self { hosts, origins }
     }
 
+    /// These and further hosts, which are reached by TLS.
+    pub(crate) fn and(&self, hosts: Vec<String>) -> Self {
+        let known = self.hosts.iter().cloned();
+        Self::new(known.chain(hosts), &["https"])
+    }
+
     fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let length: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if length > HEADER_BYTES {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use chancery_authenticate::ShownCertificates;
 use chancery_model::problem::{INTERNAL, Problem};
 use http::Request;
 use hyper::body::Incoming;
@@ -13,12 +14,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admin::Peer;
 use super::guard::Door;
 use super::time::Patient;
+use super::tls::shown;
 use crate::failure::Failure;
 
 /// Bytes of request line and headers together.
@@ -52,9 +55,39 @@ pub(crate) async fn tcp(listener: TcpListener, door: Door, closing: Closing) {
         // Answers are small: waiting to fill a segment would only add latency.
         let _ = stream.set_nodelay(true);
         let stream = Patient::new(stream, door.times.answer);
-        let one = connection(stream, door.clone(), None, closing.clone());
+        let one = connection(stream, door.clone(), Other::Client(None), closing.clone());
         closing.tasks.spawn(async move {
             one.await;
+            drop(permit);
+        });
+    }
+}
+
+/// Serves the TLS door until it is closed. A handshake has as long as headers have, in a task of its own.
+pub(crate) async fn tls(listener: TcpListener, acceptor: TlsAcceptor, door: Door, closing: Closing) {
+    let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    while let Some(permit) = turn(&room, &closing).await {
+        let accepted = tokio::select! {
+            () = closing.cancel.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let handshake = tokio::time::timeout(door.times.headers, acceptor.accept(stream));
+        let (door, closing) = (door.clone(), closing.clone());
+        closing.tasks.clone().spawn(async move {
+            match handshake.await {
+                Ok(Ok(stream)) => {
+                    let shown = shown(stream.get_ref().1);
+                    let stream = Patient::new(stream, door.times.answer);
+                    connection(stream, door, Other::Client(shown), closing).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            }
             drop(permit);
         });
     }
@@ -73,7 +106,7 @@ pub(crate) async fn unix(listener: UnixListener, door: Door, closing: Closing) {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let one = connection(stream, door.clone(), Some(peer), closing.clone());
+        let one = connection(stream, door.clone(), Other::Administrator(peer), closing.clone());
         closing.tasks.spawn(async move {
             one.await;
             drop(permit);
@@ -88,17 +121,32 @@ async fn turn(room: &Arc<tokio::sync::Semaphore>, closing: &Closing) -> Option<t
     }
 }
 
-async fn connection<S>(stream: S, door: Door, peer: Option<Peer>, closing: Closing)
+/// Who is at the other end.
+#[derive(Clone)]
+enum Other {
+    /// A client, with the certificates it showed.
+    Client(Option<ShownCertificates>),
+    /// A user of this machine.
+    Administrator(Peer),
+}
+
+async fn connection<S>(stream: S, door: Door, other: Other, closing: Closing)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (times, tasks) = (door.times, closing.tasks);
     let door = Arc::new(door);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let seen_through = peer.map(|peer| {
-            request.extensions_mut().insert(peer);
-            tasks.clone()
-        });
+        let seen_through = match &other {
+            Other::Administrator(peer) => {
+                request.extensions_mut().insert(*peer);
+                Some(tasks.clone())
+            }
+            Other::Client(shown) => {
+                shown.clone().map(|shown| request.extensions_mut().insert(shown));
+                None
+            }
+        };
         let door = Arc::clone(&door);
         async move {
             Ok::<_, Infallible>(match seen_through {

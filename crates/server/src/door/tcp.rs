@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::oauth::{authorize, enrol, introspect, jwks, metadata, par, revoke, token};
 use crate::pages::{self, device, presence, sign_in};
 use crate::rooms::Rooms;
-use crate::{authzen, callback, front, health};
+use crate::{authzen, callback, front, health, spiffe};
 
 /// The longest body that an endpoint reads at once, in bytes.
 const BODY: usize = 1 << 20;
@@ -48,6 +48,7 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/connections/callback", get(callback::handle))
         .route("/connections/client.json", get(callback::document))
         .route("/connections/jwks", get(callback::keys))
+        .route("/spiffe/bundle.json", get(spiffe::bundle::handle))
         .route("/mcp/{server}", any(mcp))
         .route("/access/v1/evaluation", post(authzen::evaluation::handle))
         .route("/access/v1/evaluations", post(authzen::evaluations::handle))

@@ -8,13 +8,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::request::{Asked, refused};
+use super::request::{Asked, Shown, refused};
 use crate::rooms::Rooms;
 
 /// What a token is, for those who enforce.
-pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, shown: Shown, headers: HeaderMap, body: Bytes) -> Response {
     let asked = match Asked::read(&headers, &body) {
-        Ok(asked) => asked,
+        Ok(asked) => asked.over(shown),
         Err(response) => return *response,
     };
     let url = rooms.authenticator.config().introspection_endpoint();

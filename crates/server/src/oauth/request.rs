@@ -1,8 +1,8 @@
 //! What the token endpoint and its neighbours are asked, and how they say no (RFC 6749, section 5.2).
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
-use chancery_authenticate::{OauthError, TokenRequest};
+use axum::{Extension, Json};
+use chancery_authenticate::{OauthError, ShownCertificates, TokenRequest};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
@@ -17,7 +17,11 @@ pub(crate) struct Asked<'h> {
     pairs: Vec<(String, String)>,
     dpop: Option<&'h str>,
     authorization: Option<&'h str>,
+    shown: Option<ShownCertificates>,
 }
+
+/// The certificates of the connection, where there are some.
+pub(crate) type Shown = Option<Extension<ShownCertificates>>;
 
 impl<'h> Asked<'h> {
     /// Reads it strictly; the answer, if it cannot be read.
@@ -25,7 +29,7 @@ impl<'h> Asked<'h> {
         let is_form = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(form::KIND));
         let pairs = is_form.then(|| form::pairs(body)).flatten();
         match (pairs, single(headers, &DPOP), single(headers, &header::AUTHORIZATION)) {
-            (Some(pairs), Ok(dpop), Ok(authorization)) => Ok(Self { pairs, dpop, authorization }),
+            (Some(pairs), Ok(dpop), Ok(authorization)) => Ok(Self { pairs, dpop, authorization, shown: None }),
             _ => {
                 let why = "send one form and at most one `DPoP` and one `Authorization` header";
                 Err(Box::new(refusal(StatusCode::BAD_REQUEST, "invalid_request", why)))
@@ -33,9 +37,15 @@ impl<'h> Asked<'h> {
         }
     }
 
+    /// The same, over a connection with these certificates.
+    pub(crate) fn over(self, shown: Shown) -> Self {
+        Self { shown: shown.map(|Extension(shown)| shown), ..self }
+    }
+
     /// As the room takes it. `url` is the endpoint as the outside knows it.
     pub(crate) fn request<'a>(&'a self, url: &'a str) -> TokenRequest<'a> {
-        TokenRequest { form: &self.pairs, authorization: self.authorization, dpop: self.dpop, certificate: None, url }
+        let certificate = self.shown.as_ref();
+        TokenRequest { form: &self.pairs, authorization: self.authorization, dpop: self.dpop, certificate, url }
     }
 }
 

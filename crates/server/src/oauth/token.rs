@@ -8,13 +8,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::request::{Asked, refused, with_nonce};
+use super::request::{Asked, Shown, refused, with_nonce};
 use crate::rooms::Rooms;
 
 /// Issues a token for exactly one resource, bound to the key of the request's DPoP proof.
-pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, shown: Shown, headers: HeaderMap, body: Bytes) -> Response {
     let asked = match Asked::read(&headers, &body) {
-        Ok(asked) => asked,
+        Ok(asked) => asked.over(shown),
         Err(response) => return *response,
     };
     let url = rooms.authenticator.config().token_endpoint();

@@ -292,7 +292,7 @@ fn target(upstream: &Upstream, parts: &Parts) -> Option<Target> {
     let (oauth, Reach::Http(http)) = (upstream.config.oauth.clone()?, &upstream.reach) else { return None };
     let Transport::Http(url) = &upstream.config.transport else { return None };
     let (recorder, clock) = (parts.recorder.clone(), parts.clock.clone());
-    let prober = Prober { server: upstream.name.clone(), http: http.clone(), recorder, clock };
+    let prober = Prober { server: upstream.name.clone(), http: (**http).clone(), recorder, clock };
     Some(Target { name: upstream.name.clone(), url: url.clone(), oauth, prober })
 }
 

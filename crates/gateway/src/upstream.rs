@@ -26,7 +26,7 @@ pub(crate) struct Upstream {
 
 /// How it is reached.
 pub(crate) enum Reach {
-    Http(http::Http),
+    Http(Box<http::Http>),
     Stdio(stdio::Program),
 }
 
@@ -34,7 +34,7 @@ impl Upstream {
     pub(crate) fn new(name: &str, config: &ServerConfig, all: &Config) -> Result<Self, String> {
         let name: Arc<str> = name.into();
         let reach = match &config.transport {
-            Transport::Http(url) => Reach::Http(http::Http::new(url, all)?),
+            Transport::Http(url) => Reach::Http(Box::new(http::Http::new(url, all)?)),
             Transport::Stdio(command) => Reach::Stdio(stdio::Program::new(name.clone(), command.clone(), all)),
         };
         Ok(Self { name, config: config.clone(), reach, reviewing: tokio::sync::Mutex::default() })

@@ -46,7 +46,7 @@ pub(crate) async fn set(
     };
     let because = Because { reason: wanted.reason };
     let changed = rooms.registrar.set_certificate(&name, rule, because.text(), &peer.actor()).await?;
-    Ok(Json(View::from(&changed)))
+    Ok(Json(View::of(changed, &rooms)))
 }
 
 /// Takes the agent's certificate away. What was opened with it ends.
@@ -56,7 +56,7 @@ pub(crate) async fn remove(
     Path(name): Path<String>,
 ) -> Answer<Json<View>> {
     let changed = rooms.registrar.remove_certificate(&name, Because::default().text(), &peer.actor()).await?;
-    Ok(Json(View::from(&changed)))
+    Ok(Json(View::of(changed, &rooms)))
 }
 
 fn exact(rooms: &Rooms, pem: &str) -> Answer<CertificateRule> {

@@ -9,10 +9,10 @@ use crate::directory::AgentSlot;
 use crate::token::{Call, OauthError};
 
 mod assertion;
+mod certificate;
 mod known;
 mod metadata_document;
 mod platform;
-mod certificate;
 mod secret;
 
 pub(crate) use assertion::BEFORE_START;

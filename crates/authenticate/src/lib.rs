@@ -49,10 +49,9 @@ mod tests;
 
 pub use authenticator::{Authenticator, OpenError};
 pub use caller::{Caller, RequestFacts};
-pub use config::{Config, SessionLimits};
-pub use consent::{AskRefused, Asked, DeviceAsked, DeviceBody, Narrowed, PushedBody};
 pub use certificates::certificate_thumbprint;
 pub use config::{ByCertificate, Config, SessionLimits};
+pub use consent::{AskRefused, Asked, DeviceAsked, DeviceBody, Narrowed, PushedBody};
 pub use delegation::{Delegations, Handing, Limits as DelegationLimits, Principal};
 pub use enrol::{ENROLMENT_TYP, EnrolError, Enrolled, Enrolment};
 pub use federation::{Attested, check_key_set};

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    Agent, Blueprint, Client, ClientCertificate, ClientSecret, Grant, Person, Session, Tool, TrustSource,
-};
+use crate::{Agent, Blueprint, Client, ClientCertificate, ClientSecret, Grant, Person, Session, Tool, TrustSource};
 
 /// One changed noun, as it is after the commit. Observers of the store are told before the writer is,
 /// so that whoever saw its write acknowledged sees it enforced.

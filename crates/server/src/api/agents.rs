@@ -12,8 +12,8 @@ use crate::failure::{Answer, Failure};
 use crate::rooms::Rooms;
 
 pub(crate) mod bearer;
-pub(crate) mod clients;
 pub(crate) mod certificate;
+pub(crate) mod clients;
 pub(crate) mod extend;
 pub(crate) mod get;
 pub(crate) mod list;

@@ -88,7 +88,8 @@ fn what_others_sign_is_taken_over_one_step_or_two() {
 #[test]
 fn an_x509_svid_with_one_thing_wrong_is_refused() {
     let root = Ca::root(|_| {});
-    let wrong: [(&str, fn(&mut CertificateParams)); 13] = [
+    type Change = fn(&mut CertificateParams);
+    let wrong: [(&str, Change); 13] = [
         ("two URIs", |p| p.subject_alt_names.push(uri("spiffe://acme.example/y"))),
         ("the same URI twice", |p| p.subject_alt_names.push(uri("spiffe://acme.example/x"))),
         ("another URI besides", |p| p.subject_alt_names.push(uri("https://acme.example"))),

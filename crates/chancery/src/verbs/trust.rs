@@ -82,9 +82,9 @@ pub enum Kind {
     Kubernetes,
     /// GitHub Actions
     Github,
-    /// JWT-SVIDs
+    /// JWT-SVIDs (not taken yet)
     SpiffeJwt,
-    /// X.509-SVIDs
+    /// X.509-SVIDs (not taken yet)
     SpiffeX509,
 }
 

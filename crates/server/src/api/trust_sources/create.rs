@@ -40,8 +40,13 @@ pub(crate) async fn handle(
     Extension(peer): Extension<Peer>,
     Body(wanted): Body<Wanted>,
 ) -> Answer<(StatusCode, Json<View>)> {
+    if wanted.kind.is_spiffe() {
+        // A source that no login looks at would only seem to be one.
+        let why = "kind: logging in with an SVID is not there yet; use `oidc`, `kubernetes` or `github`";
+        return Err(Problem::new(BAD_TRUST_SOURCE, why).into());
+    }
     let jwks = wanted.jwks.map(|set| set.to_string());
-    if let Some(set) = jwks.as_deref().filter(|_| !wanted.kind.is_spiffe()) {
+    if let Some(set) = jwks.as_deref() {
         check_key_set(set).map_err(|why| Problem::new(BAD_TRUST_SOURCE, format!("jwks: {why}")))?;
     }
     let request = TrustRequest {

@@ -89,7 +89,7 @@ impl Authenticator {
         let session = match self.access(token, sha256(token.as_bytes())) {
             Ok(access) if in_line(&client, &access.session) => access.session.session().id.clone(),
             Ok(_) => return Ok(()),
-            Err(_) => match self.refreshed_by(token, &agent.id).await {
+            Err(_) => match self.refreshed_by(token, &agent.id).await? {
                 Some(refresh) => refresh.session,
                 None => return Ok(()),
             },

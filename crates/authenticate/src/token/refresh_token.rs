@@ -160,11 +160,18 @@ impl Authenticator {
         Ok(refused("the refresh token was used before: its session is ended"))
     }
 
-    /// The session that a refresh token goes on with, if it is this client's, for its revocation (RFC 7009).
-    pub(crate) async fn refreshed_by(&self, token: &str, agent: &chancery_model::AgentId) -> Option<RefreshToken> {
-        let found = refresh_tokens::get(&self.store, &sha256(token.as_bytes())).await.ok().flatten()?;
-        let session = self.directory.session(&found.session)?;
-        (session.session().agent == *agent).then_some(found)
+    /// What is kept of a refresh token, if it is this agent's, for its revocation (RFC 7009). A store that cannot be read is
+    /// an error: nobody is to believe that a token is given back which is not.
+    pub(crate) async fn refreshed_by(
+        &self,
+        token: &str,
+        agent: &chancery_model::AgentId,
+    ) -> Result<Option<RefreshToken>, OauthError> {
+        let found = refresh_tokens::get(&self.store, &sha256(token.as_bytes())).await.map_err(|e| stored(&e))?;
+        Ok(found.filter(|found| {
+            let session = self.directory.session(&found.session);
+            session.is_some_and(|slot| slot.session().agent == *agent)
+        }))
     }
 }
 

@@ -6,5 +6,6 @@ mod blueprints;
 mod call;
 mod guards;
 mod metadata;
+mod mtls;
 mod tls;
 mod tokens;

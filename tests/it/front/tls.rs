@@ -22,20 +22,20 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion
 const TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// A certificate with its key.
-struct Identity {
-    certificate: rcgen::Certificate,
-    key: KeyPair,
+pub(super) struct Identity {
+    pub(super) certificate: rcgen::Certificate,
+    pub(super) key: KeyPair,
 }
 
 impl Identity {
     /// Signed by itself.
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
         Self { certificate: params.self_signed(&key).unwrap(), key }
     }
 
-    fn thumbprint(&self) -> String {
+    pub(super) fn thumbprint(&self) -> String {
         let digest = aws_lc_rs_digest(self.certificate.der());
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)
     }
@@ -46,13 +46,13 @@ fn aws_lc_rs_digest(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// An authority that signs certificates of clients.
-struct Authority {
+pub(super) struct Authority {
     certificate: rcgen::Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -60,7 +60,7 @@ impl Authority {
         Self { certificate: params.self_signed(&key).unwrap(), issuer: Issuer::new(params, key) }
     }
 
-    fn client(&self, name: &str) -> Identity {
+    pub(super) fn client(&self, name: &str) -> Identity {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
@@ -69,9 +69,9 @@ impl Authority {
 }
 
 /// A server with a TLS door beside the plain one, an upstream, and agent `billing` that may use it.
-struct House {
-    app: TestApp,
-    server: Identity,
+pub(super) struct House {
+    pub(super) app: TestApp,
+    pub(super) server: Identity,
     _upstream: HttpUpstream,
     _files: tempfile::TempDir,
 }
@@ -98,7 +98,7 @@ fn configured(files: &Path, server: &Identity, client_roots: &[&Authority]) -> T
 }
 
 impl House {
-    async fn open(client_roots: &[&Authority]) -> Self {
+    pub(super) async fn open(client_roots: &[&Authority]) -> Self {
         let (files, server) = (tempfile::tempdir().unwrap(), Identity::new("127.0.0.1"));
         let tls = configured(files.path(), &server, client_roots);
         let upstream = HttpUpstream::start().await;
@@ -108,7 +108,7 @@ impl House {
         Self { app, server, _upstream: upstream, _files: files }
     }
 
-    fn authority(&self) -> &str {
+    pub(super) fn authority(&self) -> &str {
         self.app.app().tls_url().unwrap().strip_prefix("https://").unwrap()
     }
 
@@ -184,7 +184,7 @@ fn hello() -> Value {
     }})
 }
 
-fn claims(token: &str) -> Value {
+pub(super) fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
     serde_json::from_slice(&bytes).unwrap()

@@ -1,6 +1,6 @@
 //! Logins without a secret: workloads of platforms whose issuers are served here, with real keys and real tokens.
 
-mod issuer;
+pub(crate) mod issuer;
 mod keys;
 mod login;
 mod narrow;

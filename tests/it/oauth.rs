@@ -3,8 +3,12 @@
 mod client;
 mod clients;
 mod code;
+mod conformance;
 mod device;
+mod document;
+mod documents;
 mod people;
 mod presence;
 mod pushed;
 mod refresh;
+mod registration;

@@ -41,7 +41,6 @@ pub struct Authenticator {
     pub(crate) delegations: Rules,
     pub(crate) faults: Faults,
     pub(crate) clients: Arc<Clients>,
-    pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) federation: Arc<Federation>,
     pub(crate) dpop: Dpop,
     /// Verified tokens.
@@ -91,7 +90,7 @@ impl Authenticator {
         store.observe(Box::new(move |changed| observed.observe(changed)));
         let trusted = chancery_store::trust_sources::all(&store).await?;
         trusted.into_iter().for_each(|source| federation.sources.put(Arc::new(source)));
-        let clients = Arc::new(Clients::default());
+        let clients = Arc::new(Clients::new(fetcher, clock.clone()));
         let observed = clients.clone();
         store.observe(Box::new(move |changed| observed.observe(changed)));
         chancery_store::clients::all(&store).await?.into_iter().for_each(|client| clients.put(Arc::new(client)));
@@ -117,7 +116,6 @@ impl Authenticator {
             vault,
             directory,
             clients,
-            fetcher,
             federation,
             delegations: nobody(),
             faults: Faults::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chancery_model::problem;
 
 use crate::authenticator::Authenticator;
-use crate::directory::AgentSlot;
+use crate::directory::{AgentSlot, SessionSlot};
 use crate::token::{Call, OauthError};
 
 mod assertion;
@@ -37,8 +37,10 @@ pub(crate) enum Method {
     Secret,
     /// The certificate of its connection.
     Certificate,
-    /// Nothing but its document: a public client.
-    Document,
+    /// A key of its document.
+    DocumentKey,
+    /// Nothing: a public client.
+    Public,
     /// A token of a platform that a trust source is about.
     Platform {
         /// Which source, and of whom.
@@ -56,8 +58,15 @@ impl Client {
             Method::Platform { detail, .. } => Some(detail.clone()),
             Method::Secret => Some("authenticated by a shared secret".to_owned()),
             Method::Certificate => Some("authenticated by its certificate".to_owned()),
-            Method::Document => Some("a public client".to_owned()),
+            Method::DocumentKey => Some("authenticated by a key of its document".to_owned()),
+            Method::Public => Some("a public client".to_owned()),
         }
+    }
+
+    /// Is its agent one of those who act in this session?
+    pub(crate) fn stands_in(&self, session: &SessionSlot) -> bool {
+        let own = &self.slot.agent().id;
+        session.line().any(|link| link.session().agent == *own)
     }
 
     /// The running copy, where what authenticated it says which.

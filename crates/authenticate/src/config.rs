@@ -30,6 +30,8 @@ pub struct Config {
     pub transactions: Option<String>,
     /// Whether only authorization requests that were pushed are taken (RFC 9126, section 5).
     pub require_pushed: bool,
+    /// Whether clients may register themselves (RFC 7591).
+    pub registration: bool,
     /// The door where clients show certificates, if there is one.
     pub clients: Option<ByCertificate>,
     /// How many verified tokens are remembered.
@@ -70,6 +72,7 @@ impl Default for Config {
             partners: Vec::new(),
             transactions: None,
             require_pushed: false,
+            registration: false,
             clients: None,
             cached_tokens: 65_536,
         }
@@ -111,6 +114,11 @@ impl Config {
     /// Where authorization requests are pushed.
     pub fn pushed_request_endpoint(&self) -> String {
         format!("{}/oauth/par", self.issuer)
+    }
+
+    /// Where clients register themselves.
+    pub fn registration_endpoint(&self) -> String {
+        format!("{}/oauth/register", self.issuer)
     }
 
     /// Where devices ask.

@@ -24,7 +24,7 @@ mod sources;
 
 use facts::Facts;
 use key_set::KeySet;
-use key_sets::{KeySets, NoKey, Origin};
+pub(crate) use key_sets::{KeySets, NoKey, Origin};
 use sources::Sources;
 
 /// How far a platform's clock may be off.

@@ -66,8 +66,8 @@ impl Authenticator {
     /// # Errors
     /// `invalid_client` and `invalid_request`; a token that cannot be read is not active, which is no error.
     pub async fn introspect(&self, request: &TokenRequest<'_>) -> Result<Introspection, OauthError> {
-        let (client, token) = self.about(request).await?;
-        let now = self.clock.now();
+        let (call, token) = about(request)?;
+        let (client, now) = (self.client(&call).await?, self.clock.now());
         let known = self.access(token, sha256(token.as_bytes())).ok();
         let live = known.filter(|access| {
             now < access.expires && now >= access.not_before && self.in_force(&access.session, now).is_ok()
@@ -79,32 +79,23 @@ impl Authenticator {
     }
 
     /// Ends the session that a token names, and with it every session below and every token of theirs. A token that is not
-    /// one, or not in force any more, is revoked already.
+    /// one, or not in force any more, is revoked already. A public client only says which one it is (RFC 7009, section 2.1):
+    /// that it holds the token is what it shows.
     ///
     /// # Errors
     /// `invalid_client`, `invalid_request`, and `temporarily_unavailable` when the end could not be made durable.
     pub async fn revoke(&self, request: &TokenRequest<'_>) -> Result<(), OauthError> {
-        let (client, token) = self.about(request).await?;
-        let agent = client.slot.agent();
+        let (call, token) = about(request)?;
+        let known = self.identified_client(&call).await?;
         let session = match self.access(token, sha256(token.as_bytes())) {
-            Ok(access) if in_line(&client, &access.session) => access.session.session().id.clone(),
-            Ok(_) => return Ok(()),
-            Err(_) => match self.refreshed_by(token, &agent.id).await? {
-                Some(refresh) => refresh.session,
-                None => return Ok(()),
-            },
+            Ok(access) => Some(access.session.clone()),
+            Err(_) => self.refreshed_by(token).await?,
         };
+        let Some(session) = session.filter(|session| known.may_end(session)) else { return Ok(()) };
+        let (agent, session) = (known.client.slot.agent(), session.session().id.clone());
         let who = Who { agent: Some(agent.id.to_string()), name: Some(agent.name.clone()), ..Who::default() };
         self.end(&session, who, None).await?;
         Ok(())
-    }
-
-    async fn about<'a>(&self, request: &'a TokenRequest<'a>) -> Result<(Client, &'a str), OauthError> {
-        let call = Call { form: Form(request.form), request, proof: None };
-        // It is read, so that it is said when it comes twice. It is only a hint: one kind of token cannot be taken for another.
-        call.form.one("token_type_hint")?;
-        let token = call.form.needed("token")?;
-        Ok((self.client(&call).await?, token))
     }
 
     fn facts(&self, access: &Access) -> Facts {
@@ -130,11 +121,14 @@ impl Authenticator {
     }
 }
 
-fn may_see(client: &Client, session: &SessionSlot) -> bool {
-    client.slot.agent().kind == AgentKind::ServiceAccount || in_line(client, session)
+fn about<'a>(request: &'a TokenRequest<'a>) -> Result<(Call<'a>, &'a str), OauthError> {
+    let call = Call { form: Form(request.form), request, proof: None };
+    // It is read, so that it is said when it comes twice. It is only a hint: one kind of token cannot be taken for another.
+    call.form.one("token_type_hint")?;
+    let token = call.form.needed("token")?;
+    Ok((call, token))
 }
 
-fn in_line(client: &Client, session: &SessionSlot) -> bool {
-    let own = &client.slot.agent().id;
-    session.line().any(|link| link.session().agent == *own)
+fn may_see(client: &Client, session: &SessionSlot) -> bool {
+    client.slot.agent().kind == AgentKind::ServiceAccount || client.stands_in(session)
 }

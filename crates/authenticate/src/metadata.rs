@@ -21,6 +21,9 @@ pub struct AuthorizationServer {
     pub pushed_authorization_request_endpoint: String,
     /// Whether it has to be.
     pub require_pushed_authorization_requests: bool,
+    /// Where clients register themselves, if they may (RFC 7591).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration_endpoint: Option<String>,
     /// Where devices ask (RFC 8628, section 4).
     pub device_authorization_endpoint: String,
     /// `code`.
@@ -45,7 +48,7 @@ pub struct AuthorizationServer {
     pub introspection_endpoint_auth_methods_supported: Vec<&'static str>,
     /// Where tokens are given back (RFC 7009).
     pub revocation_endpoint: String,
-    /// As at the token endpoint.
+    /// As at the token endpoint. `none`: public clients only say which one they are.
     pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     /// Types of authorization details (RFC 9396, section 10).
     pub authorization_details_types_supported: [&'static str; 3],
@@ -112,6 +115,7 @@ impl Authenticator {
             authorization_endpoint: self.config.authorization_endpoint(),
             pushed_authorization_request_endpoint: self.config.pushed_request_endpoint(),
             require_pushed_authorization_requests: self.config.require_pushed,
+            registration_endpoint: self.config.registration.then(|| self.config.registration_endpoint()),
             device_authorization_endpoint: self.config.device_endpoint(),
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
@@ -120,11 +124,11 @@ impl Authenticator {
             acr_values_supported: [crate::consent::ACR],
             prompt_values_supported: ["none", "login", "consent"],
             grant_types_supported: GRANTS.to_vec(),
-            token_endpoint_auth_methods_supported: self.client_methods().into_iter().chain(["none"]).collect(),
+            token_endpoint_auth_methods_supported: self.methods_and_none(),
             introspection_endpoint: self.config.introspection_endpoint(),
             introspection_endpoint_auth_methods_supported: self.client_methods(),
             revocation_endpoint: self.config.revocation_endpoint(),
-            revocation_endpoint_auth_methods_supported: self.client_methods(),
+            revocation_endpoint_auth_methods_supported: self.methods_and_none(),
             authorization_details_types_supported: ["mcp_tool", "mcp_resource", "mcp_prompt"],
             token_endpoint_auth_signing_alg_values_supported: ALGS,
             dpop_signing_alg_values_supported: ALGS,
@@ -139,6 +143,11 @@ impl Authenticator {
     fn client_methods(&self) -> Vec<&'static str> {
         let by_certificate = self.config.clients.is_some().then_some(BY_CERTIFICATE);
         CLIENTS.into_iter().chain(by_certificate.into_iter().flatten()).collect()
+    }
+
+    /// The same where clients may be public.
+    fn methods_and_none(&self) -> Vec<&'static str> {
+        self.client_methods().into_iter().chain(["none"]).collect()
     }
 
     /// The metadata of one of our resources; nothing if it is none of ours.

@@ -60,6 +60,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) parent: Option<&'a SessionSlot>,
     /// In whose name, for a root; a child has its parent's.
     pub(crate) human: Option<Arc<Person>>,
+    /// Through which client they allowed it.
+    pub(crate) client: Option<String>,
     /// What it is for.
     pub(crate) purpose: Option<&'a str>,
     /// What it is narrowed to.
@@ -85,6 +87,7 @@ impl<'a> Opening<'a> {
             manifest: None,
             parent: None,
             human: None,
+            client: None,
             purpose: None,
             limits: Vec::new(),
             until: None,
@@ -183,6 +186,7 @@ impl Authenticator {
             parent: parent.map(|parent| parent.id.clone()),
             purpose: opening.purpose.map(str::to_owned),
             limits: opening.limits.clone().into(),
+            client: opening.client.clone(),
             presence_at: opening.present_at,
         }
     }

@@ -12,12 +12,14 @@ pub enum ClientKind {
     Registered,
     /// Its id is the URL of a document that it serves itself (draft-ietf-oauth-client-id-metadata-document).
     MetadataDocument,
+    /// It registered itself with a one-time code (RFC 7591). Its redirect addresses are stored here, its id is its own.
+    Dynamic,
 }
 
 /// A client of the authorization endpoint. Every client is an agent's: whoever has no agent has no client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
-    /// `client_id`: the agent's id, or a URL.
+    /// `client_id`: the agent's id, a URL, or what it was given when it registered itself.
     pub id: String,
     /// Whose client it is.
     pub agent: AgentId,

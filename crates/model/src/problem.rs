@@ -135,6 +135,16 @@ table! {
     CERTIFICATE_TAKEN = "C1051", 409, "the certificate is another agent's",
         "give each agent a certificate of its own";
 
+    /// Clients do not register themselves here.
+    REGISTRATION_OFF = "C1070", 403, "clients cannot register themselves here",
+        "state the client yourself: `chancery agent client NAME`, or set `oauth.registration` in the configuration";
+    /// A registration code that is wrong, used, replaced or expired.
+    BAD_REGISTRATION_CODE = "C1071", 401, "the registration code is not valid",
+        "an administrator makes another one: `chancery agent client NAME --registration-code`";
+    /// Client metadata (RFC 7591) that are not taken.
+    BAD_CLIENT_METADATA = "C1072", 400, "the client's metadata cannot be registered",
+        "send what a public client has: `redirect_uris` with https or loopback addresses, and no secret";
+
     /// Nothing permitted it, or a policy forbade it.
     DENIED = "C2001", 403, "the policies do not allow it",
         "see what would make it pass: `chancery why DECISION`";

@@ -58,6 +58,9 @@ pub struct Session {
     /// The digest of the manifest that the agent stated when it opened the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Digest>,
+    /// The client through which its person allowed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// When a human last proved to be present in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_at: Option<Timestamp>,

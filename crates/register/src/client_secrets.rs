@@ -45,7 +45,7 @@ impl Registrar {
             return Err(RegisterError::Field { field: "expires", why });
         }
         let now = self.clock.now();
-        let made = NewSecret { secret: random(&*self.random), expires_at: now + lasts };
+        let made = NewSecret { secret: random(PREFIX, &*self.random), expires_at: now + lasts };
         let (hash, expires_at) = (code_hash(made.secret.expose()), made.expires_at);
         let beside: Beside<Agent> = Arc::new(move |tx, agent| {
             Box::pin(async move {
@@ -80,10 +80,11 @@ impl Registrar {
     }
 }
 
-fn random(random: &dyn Random) -> Secret {
+/// A secret of 260 bits that begins like this.
+pub(crate) fn random(prefix: &str, random: &dyn Random) -> Secret {
     let letter = |byte: u8| char::from(ALPHABET[usize::from(byte & 31)]);
     let letters: String = random.bytes::<CHARACTERS>().into_iter().map(letter).collect();
-    Secret::new(format!("{PREFIX}{letters}"))
+    Secret::new(format!("{prefix}{letters}"))
 }
 
 fn finding(agent: &Agent, now: Timestamp) -> Finding {

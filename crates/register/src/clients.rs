@@ -1,8 +1,8 @@
 //! Clients of agents: where people who log in for an agent are sent back to.
 
 use chancery_fetch::Target;
-use chancery_model::{Client, ClientKind};
-use chancery_store::{StoreError, agents, clients, findings};
+use chancery_model::{Agent, Client, ClientKind, Hash};
+use chancery_store::{StoreError, agents, clients, findings, registration_codes};
 
 use crate::registrar::{By, Registrar, disarm};
 use crate::{RegisterError, fields};
@@ -28,27 +28,45 @@ impl Registrar {
         request: &ClientRequest,
         actor: &str,
     ) -> Result<Client, RegisterError> {
-        let now = self.clock.now();
         let agent = self.agent(name_or_id).await?;
         let (id, kind, redirect_uris) = match request {
             ClientRequest::MetadataDocument(url) => (self.client_url(url)?, ClientKind::MetadataDocument, Vec::new()),
             ClientRequest::Registered(uris) => (agent.id.to_string(), ClientKind::Registered, redirects(uris)?),
         };
-        let activated = agent.clone().activate()?;
-        let client = Client {
+        let client = Client { redirect_uris, ..self.client(id, kind, &agent) };
+        self.put_client(client, agent, &By { actor, verb: "set", reason: None }, None).await
+    }
+
+    pub(crate) fn client(&self, id: String, kind: ClientKind, agent: &Agent) -> Client {
+        Client {
             id,
             agent: agent.id.clone(),
             kind,
-            redirect_uris,
+            redirect_uris: Vec::new(),
             claimed_name: None,
-            created_at: now,
+            created_at: self.clock.now(),
             removed_at: None,
-        };
-        let by = By { actor, verb: "set", reason: None };
+        }
+    }
+
+    /// Keeps a client of this agent, which becomes active if it was only registered. `code` is used up by it.
+    pub(crate) async fn put_client(
+        &self,
+        client: Client,
+        agent: Agent,
+        by: &By<'_>,
+        code: Option<Hash>,
+    ) -> Result<Client, RegisterError> {
+        let (now, activated) = (client.created_at, agent.clone().activate()?);
         let draft = by.draft(now, "client", &client.id, &client);
         let stored = client.clone();
         let write = self.store.write(draft, move |tx| {
             Box::pin(async move {
+                if let Some(code) = code
+                    && !registration_codes::redeem(tx, &code, now).await?
+                {
+                    return Err(StoreError::refuse(RegisterError::BadRegistrationCode));
+                }
                 let before = clients::get(&mut *tx, &stored.id).await?;
                 if before.is_some_and(|before| before.agent != stored.agent) {
                     let why = format!("`{}` is the client of another agent: remove it there first", stored.id);
@@ -101,7 +119,7 @@ impl Registrar {
     }
 }
 
-fn redirects(uris: &[String]) -> Result<Vec<String>, RegisterError> {
+pub(crate) fn redirects(uris: &[String]) -> Result<Vec<String>, RegisterError> {
     if uris.is_empty() || uris.len() > MOST {
         return Err(RegisterError::BadClient(format!("1 to {MOST} redirect addresses are accepted")));
     }

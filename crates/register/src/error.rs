@@ -69,6 +69,20 @@ pub enum RegisterError {
     /// A client that cannot be an agent's.
     #[error("{0}")]
     BadClient(String),
+    /// Clients do not register themselves here.
+    #[error("`oauth.registration` is off")]
+    RegistrationOff,
+    /// A code that is wrong, used, replaced or expired.
+    #[error("it is wrong, was used or replaced, or expired")]
+    BadRegistrationCode,
+    /// Metadata that are not taken, with the error of RFC 7591, section 3.2.2.
+    #[error("{why}")]
+    BadMetadata {
+        /// `invalid_redirect_uri` or `invalid_client_metadata`.
+        error: &'static str,
+        /// What is wrong.
+        why: String,
+    },
     /// There is none.
     #[error("no agent has a client `{0}`")]
     NoClient(String),
@@ -116,6 +130,9 @@ impl RegisterError {
             Self::NoTrustSource(_) => problem::NO_TRUST_SOURCE,
             Self::TrustSourceExists(_) => problem::TRUST_SOURCE_EXISTS,
             Self::BadClient(_) => problem::BAD_CLIENT_DATA,
+            Self::RegistrationOff => problem::REGISTRATION_OFF,
+            Self::BadRegistrationCode => problem::BAD_REGISTRATION_CODE,
+            Self::BadMetadata { .. } => problem::BAD_CLIENT_METADATA,
             Self::NoClient(_) => problem::NO_CLIENT,
             Self::Transition(_) | Self::RevokedAlready(_) | Self::Busy(_) => problem::BAD_TRANSITION,
             Self::NoPerson(_) => problem::NO_PERSON,

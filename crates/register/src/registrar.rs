@@ -28,6 +28,8 @@ pub struct Config {
     pub never_enrolled: Span,
     /// Our issuer: the audience of platforms' tokens if nothing is said.
     pub issuer: String,
+    /// Whether clients may register themselves with a code.
+    pub registration: bool,
     /// Which addresses the server may fetch from.
     pub fetch: chancery_fetch::Config,
 }
@@ -41,6 +43,7 @@ impl Default for Config {
             expiring: Span::days(14),
             never_enrolled: Span::days(7),
             issuer: "http://127.0.0.1:8420".into(),
+            registration: false,
             fetch: chancery_fetch::Config::default(),
         }
     }

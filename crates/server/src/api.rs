@@ -43,6 +43,7 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/blueprints/{name}/instances", post(blueprints::instantiate::handle))
         .route("/v1/blueprints/{name}/manifest", get(blueprints::manifest::show).post(blueprints::manifest::approve))
         .route("/v1/agents/{name}/secrets", post(agents::secrets::create).delete(agents::secrets::revoke))
+        .route("/v1/agents/{name}/registration-codes", post(agents::clients::code::handle))
         .route("/v1/agents/{name}/clients", get(agents::clients::list::handle).post(agents::clients::set::handle))
         .route("/v1/clients", delete(agents::clients::remove::handle))
         .route("/v1/enrolments", post(enrolments::create::handle))

@@ -163,6 +163,19 @@ pub struct Fetch {
 pub struct Oauth {
     /// Whether only requests that were pushed are taken (RFC 9126).
     pub require_pushed_authorization_requests: bool,
+    /// Whether clients may register themselves (RFC 7591).
+    pub registration: Registration,
+}
+
+/// Whether clients may register themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// No.
+    #[default]
+    Off,
+    /// With a one-time code that an administrator made for one agent: the initial access token.
+    InitialAccessToken,
 }
 
 /// What becomes of tools of a server that has none pinned yet.

@@ -8,6 +8,7 @@ pub(crate) mod introspect;
 pub(crate) mod jwks;
 pub(crate) mod metadata;
 pub(crate) mod par;
+pub(crate) mod register;
 mod request;
 pub(crate) mod revoke;
 pub(crate) mod token;

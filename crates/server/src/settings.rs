@@ -3,7 +3,7 @@
 use chancery_authenticate::{DelegationLimits, SessionLimits};
 use chancery_gateway::{Inject, PinMode, ServerConfig};
 
-use crate::{Config, Partner, Pin, Transport, Upstream};
+use crate::{Config, Partner, Pin, Registration, Transport, Upstream};
 
 /// The room that knows who is calling.
 pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate::Config {
@@ -16,6 +16,7 @@ pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate:
         partners: config.delegation.partners.iter().map(partner).collect(),
         transactions: config.delegation.transactions.clone(),
         require_pushed: config.oauth.require_pushed_authorization_requests,
+        registration: config.oauth.registration != Registration::Off,
         sessions: SessionLimits {
             maximum: config.tokens.session(),
             idle: config.tokens.idle(),
@@ -31,7 +32,12 @@ fn partner(partner: &Partner) -> chancery_authenticate::Partner {
 
 /// The room that registers.
 pub(crate) fn register(config: &Config, url: &str) -> chancery_register::Config {
-    chancery_register::Config { issuer: url.to_owned(), fetch: fetch(config), ..chancery_register::Config::default() }
+    chancery_register::Config {
+        issuer: url.to_owned(),
+        registration: config.oauth.registration != Registration::Off,
+        fetch: fetch(config),
+        ..chancery_register::Config::default()
+    }
 }
 
 /// Documents from addresses that others named.

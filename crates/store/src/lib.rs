@@ -32,6 +32,7 @@ mod pending;
 pub mod persons;
 pub mod policies;
 pub mod refresh_tokens;
+pub mod registration_codes;
 mod row;
 pub mod secrets;
 pub mod servers;

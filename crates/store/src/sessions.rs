@@ -12,8 +12,8 @@ use crate::{Reader, StoreError, Tx};
 pub async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
     let sql = sqlx::query(
         "INSERT INTO sessions (id, agent, instance, epoch, state, opened_at, ends_at, idle, used_at, parent, human, \
-         human_epoch, purpose, limits, presence_at, manifest) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         human_epoch, purpose, limits, presence_at, manifest, client) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(session.id.as_str())
     .bind(session.agent.as_str())
@@ -30,7 +30,8 @@ pub async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
     .bind(&session.purpose)
     .bind(limits(session)?)
     .bind(session.presence_at.map(|at| at.0))
-    .bind(session.manifest.map(String::from));
+    .bind(session.manifest.map(String::from))
+    .bind(&session.client);
     tx.run(sql).await?;
     tx.note(Changed::Session(Arc::new(session.clone())));
     Ok(())
@@ -95,6 +96,7 @@ fn read(row: &SqliteRow) -> Result<Session, StoreError> {
         },
         presence_at: row.time_or_none("presence_at")?,
         manifest: row.id_or_none("manifest")?,
+        client: row.text_or_none("client")?,
     })
 }
 

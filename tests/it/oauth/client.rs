@@ -206,12 +206,17 @@ impl Flow {
 
     /// Whether the gateway lets a token through.
     pub async fn is_in_force(&self, token: &str) -> bool {
+        self.is_in_force_by(self.agent.key(), token).await
+    }
+
+    /// The same with proofs by this key.
+    pub async fn is_in_force_by(&self, key: &AgentKey, token: &str) -> bool {
         let url = self.resource();
         let mut nonce = String::new();
         for _ in 0..2 {
             let known = (!nonce.is_empty()).then_some(nonce.as_str());
             let asked = ProofFor { method: "POST", url: &url, token: Some(token), nonce: known };
-            let proof = self.agent.key().proof(asked, self.app.time().now(), &*self.app.random()).unwrap();
+            let proof = key.proof(asked, self.app.time().now(), &*self.app.random()).unwrap();
             let headers = [("authorization", format!("DPoP {token}")), ("dpop", proof)];
             let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
             let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {

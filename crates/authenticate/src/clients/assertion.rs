@@ -1,13 +1,17 @@
-//! `private_key_jwt` (RFC 7523, section 2.2): an agent proves at the token endpoint that it is itself.
+//! `private_key_jwt` (RFC 7523, section 2.2): an agent proves at the token endpoint that it is itself, with its enrolled
+//! key; or a client that states itself, with a key of its document.
 
 use std::sync::Arc;
 
-use chancery_model::{Agent, Timestamp, problem};
+use chancery_fetch::Target;
+use chancery_model::{Timestamp, problem};
 use serde::Deserialize;
 
+use super::{Known, Method};
 use crate::authenticator::Authenticator;
 use crate::directory::AgentSlot;
-use crate::jose::{Compact, Header, Jwk, NumericDate, Policy, PublicKey, Text, claims, sha256};
+use crate::federation::NoKey;
+use crate::jose::{Algorithm, Compact, Header, Jwk, NumericDate, Policy, PublicKey, Text, claims, sha256};
 use crate::replay::Replayed;
 use crate::token::OauthError;
 
@@ -46,19 +50,47 @@ impl Authenticator {
         let jws = Compact::parse(assertion).map_err(|e| refuse(e.to_string()))?;
         let header = jws.header().map_err(|e| refuse(e.to_string()))?;
         check_header(&header)?;
-        let hearsay = jws.hearsay().map_err(|e| refuse(e.to_string()))?;
-        let named: Hearsay<'_> = claims(&hearsay).map_err(|e| refuse(e.to_string()))?;
-        let (slot, key) = self.key_of(&named.sub).ok_or_else(unknown)?;
+        let (slot, key) = self.key_of(&named(&jws)?).ok_or_else(unknown)?;
         if header.kid.as_deref().is_some_and(|kid| kid != key.thumbprint_text()) {
             return Err(unknown());
         }
         let payload = jws.verify(&header, &key).map_err(|_| unknown())?;
         let claims: Claims<'_> = claims(&payload).map_err(|e| refuse(e.to_string()))?;
-        let agent = slot.agent();
         self.check_claims(&claims, client_id, now)?;
         slot.demand_active(now).map_err(|reason| OauthError::new(reason.row, "invalid_client", reason.why))?;
-        self.use_up(&agent, &claims, now)?;
+        self.use_up(slot.agent().id.as_str(), &claims, now)?;
         Ok(slot)
+    }
+
+    /// Does this say that it is from a client that states itself in a document?
+    pub(super) fn is_of_document(&self, assertion: &str) -> bool {
+        Compact::parse(assertion).is_ok_and(|jws| {
+            named(&jws).is_ok_and(|name| Target::parse(&name).is_ok() && !self.is_of_platform(assertion))
+        })
+    }
+
+    /// The client whose document names the key that signed this assertion. The assertion is used up.
+    pub(super) async fn by_document_key(&self, assertion: &str, client_id: Option<&str>) -> Result<Known, OauthError> {
+        let jws = Compact::parse(assertion).map_err(|e| refuse(e.to_string()))?;
+        let header = jws.header().map_err(|e| refuse(e.to_string()))?;
+        check_header(&header)?;
+        let stated = self.stated(&named(&jws)?).await?;
+        let origin = stated.keys.as_ref().ok_or_else(|| refuse("this client's document names no key: it is public"))?;
+        let key = self.clients.keys.key(origin, header.kid.as_deref(), &header.alg).await.map_err(|e| match e {
+            NoKey::Unknown => refuse("the assertion is not signed by a key of the client's document"),
+            NoKey::Unavailable(why) => OauthError::new(problem::BAD_CLIENT_DOCUMENT, "invalid_client", why),
+        })?;
+        // Of other issuers RS256 is taken besides. Clients sign as agents do.
+        if key.algorithm() == Algorithm::Rs256 {
+            return Err(refuse("client assertions are signed with ES256 or EdDSA"));
+        }
+        let payload = jws.verify(&header, &key);
+        let payload = payload.map_err(|_| refuse("the assertion is not signed by a key of the client's document"))?;
+        let (claims, now): (Claims<'_>, _) = (claims(&payload).map_err(|e| refuse(e.to_string()))?, self.clock.now());
+        self.check_claims(&claims, client_id, now)?;
+        let known = self.acting(&stated.client, Method::DocumentKey)?;
+        self.use_up(&known.id, &claims, now)?;
+        Ok(known)
     }
 
     fn key_of(&self, name: &str) -> Option<(Arc<AgentSlot>, PublicKey)> {
@@ -93,9 +125,9 @@ impl Authenticator {
         Err(refuse(wrong))
     }
 
-    fn use_up(&self, agent: &Agent, claims: &Claims<'_>, now: Timestamp) -> Result<(), OauthError> {
+    fn use_up(&self, client: &str, claims: &Claims<'_>, now: Timestamp) -> Result<(), OauthError> {
         let dies = claims.exp.timestamp() + self.config.skew;
-        match self.assertions.take(&sha256(agent.id.as_str().as_bytes()), &claims.jti, dies, now) {
+        match self.assertions.take(&sha256(client.as_bytes()), &claims.jti, dies, now) {
             Ok(()) => Ok(()),
             Err(Replayed::Full) => {
                 Err(OauthError::new(problem::TOO_BUSY, "temporarily_unavailable", Replayed::Full.to_string()))
@@ -103,6 +135,13 @@ impl Authenticator {
             Err(replayed) => Err(refuse(format!("the client assertion cannot be taken: {replayed}"))),
         }
     }
+}
+
+/// Who it says it is from. Nothing of it is believed yet.
+fn named(jws: &Compact<'_>) -> Result<String, OauthError> {
+    let hearsay = jws.hearsay().map_err(|e| refuse(e.to_string()))?;
+    let named: Hearsay<'_> = claims(&hearsay).map_err(|e| refuse(e.to_string()))?;
+    Ok(named.sub.to_string())
 }
 
 /// What is wrong whoever it is from. It is said before anybody is looked up, so that it tells nothing of who exists.

@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use chancery_fetch::{Answer, Ask, Fetcher, Target};
-use chancery_model::{Changed, Client, ClientKind, Limits, Span, Timestamp, parse_strict, problem};
+use chancery_model::{Changed, Client, ClientKind, Clock, Limits, Span, Timestamp, parse_strict, problem};
 use serde_json::Value;
 
 use crate::authenticator::Authenticator;
+use crate::federation::{KeySets, Origin};
 use crate::token::OauthError;
 
 /// The longest document, in bytes. The draft recommends 5 KiB; key sets take more.
@@ -29,20 +30,35 @@ const MOST: usize = 10;
 const NAME: usize = 60;
 
 /// Adopted and registered clients, and what documents last said.
-#[derive(Default)]
 pub(crate) struct Clients {
+    fetcher: Arc<Fetcher>,
     known: RwLock<HashMap<String, Arc<Client>>>,
     documents: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Document>>>>>,
+    /// The keys that documents name.
+    pub(super) keys: KeySets,
+}
+
+/// A client as it states itself.
+#[derive(Clone)]
+pub(crate) struct Stated {
+    pub(crate) client: Arc<Client>,
+    /// Where the keys are that it authenticates with; without any it is public.
+    pub(super) keys: Option<Origin>,
 }
 
 /// What came of the last attempt, and until when that is good.
 #[derive(Clone)]
 struct Document {
-    said: Result<Arc<Client>, String>,
+    said: Result<Stated, String>,
     until: Timestamp,
 }
 
 impl Clients {
+    pub(crate) fn new(fetcher: Arc<Fetcher>, clock: Arc<dyn Clock>) -> Self {
+        let keys = KeySets::new(fetcher.clone(), clock);
+        Self { fetcher, known: RwLock::default(), documents: Mutex::default(), keys }
+    }
+
     /// Takes a committed change over.
     pub(crate) fn observe(&self, changed: &Changed) {
         if let Changed::Client(client) = changed {
@@ -66,7 +82,7 @@ impl Clients {
     }
 
     /// What the client's document says, as it was within the time it may be kept. One asks at a time.
-    async fn document(&self, client: &Client, fetcher: &Fetcher, now: Timestamp) -> Result<Arc<Client>, String> {
+    async fn document(&self, client: &Client, now: Timestamp) -> Result<Stated, String> {
         let held = {
             let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
             documents.entry(client.id.clone()).or_default().clone()
@@ -75,10 +91,15 @@ impl Clients {
         if let Some(document) = last.as_ref().filter(|document| now < document.until) {
             return document.said.clone();
         }
-        let (said, kept) = match fetch(client, fetcher).await {
-            Ok((client, kept)) => (Ok(Arc::new(client)), kept),
+        let (said, kept) = match fetch(client, &self.fetcher).await {
+            Ok((stated, kept)) => (Ok(stated), kept),
             Err(why) => (Err(why), PAUSE),
         };
+        let keys_of = |said: &Result<Stated, String>| said.as_ref().ok().and_then(|stated| stated.keys.clone());
+        let before = last.as_ref().and_then(|before| keys_of(&before.said));
+        if let Some(before) = before.filter(|before| keys_of(&said).as_ref() != Some(before)) {
+            self.keys.forget_unless(|origin| *origin != before);
+        }
         *last = Some(Document { said: said.clone(), until: now + kept });
         said
     }
@@ -88,14 +109,23 @@ impl Authenticator {
     /// The client with this `client_id`: an agent's id or name, or the URL of a document. Whether its agent may act is
     /// for whoever opens a session to ask.
     pub async fn client_of(&self, client_id: &str) -> Result<Arc<Client>, OauthError> {
+        Ok(self.stated(client_id).await?.client)
+    }
+
+    /// The same, with where its keys are.
+    pub(super) async fn stated(&self, client_id: &str) -> Result<Stated, OauthError> {
         if Target::parse(client_id).is_err() {
+            if let Some(client) = self.clients.get(client_id).filter(|client| client.kind == ClientKind::Dynamic) {
+                return Ok(Stated { client, keys: None });
+            }
             let slot = self.directory.agent(client_id).ok_or_else(|| unknown(client_id))?;
             let id = slot.agent().id.clone();
-            return self.clients.get(id.as_str()).ok_or_else(|| no_redirects(&slot.agent().name));
+            let client = self.clients.get(id.as_str()).ok_or_else(|| no_redirects(&slot.agent().name))?;
+            return Ok(Stated { client, keys: None });
         }
         let adopted = self.clients.get(client_id).filter(|client| client.kind == ClientKind::MetadataDocument);
         let adopted = adopted.ok_or_else(|| unknown(client_id))?;
-        let said = self.clients.document(&adopted, &self.fetcher, self.clock.now()).await;
+        let said = self.clients.document(&adopted, self.clock.now()).await;
         said.map_err(|why| OauthError::new(problem::BAD_CLIENT_DOCUMENT, "invalid_client", why))
     }
 }
@@ -117,7 +147,7 @@ fn no_redirects(agent: &str) -> OauthError {
     OauthError::new(problem::NO_CLIENT, "invalid_client", why)
 }
 
-async fn fetch(adopted: &Client, fetcher: &Fetcher) -> Result<(Client, Span), String> {
+async fn fetch(adopted: &Client, fetcher: &Fetcher) -> Result<(Stated, Span), String> {
     let url = &adopted.id;
     let answer = fetcher.fetch(Ask::get(url).accept("application/json").limit(LONGEST)).await;
     let answer = answer.map_err(|e| e.to_string())?;
@@ -128,8 +158,8 @@ async fn fetch(adopted: &Client, fetcher: &Fetcher) -> Result<(Client, Span), St
         return Err(format!("{url} answered with `{}`, which is not JSON", answer.content_type()));
     }
     let document = parse_strict(&answer.body, Limits { depth: 8, keys: 500 }).map_err(|e| format!("{url}: {e}"))?;
-    let client = read(adopted, &document).map_err(|why| format!("{url}: {why}"))?;
-    Ok((client, kept(&answer)))
+    let stated = read(adopted, &document).map_err(|why| format!("{url}: {why}"))?;
+    Ok((stated, kept(&answer)))
 }
 
 /// As long as the answer says, within bounds.
@@ -139,7 +169,7 @@ fn kept(answer: &Answer) -> Span {
 }
 
 /// What is taken from a document (section 4), and what must not be in it (section 4.1).
-fn read(adopted: &Client, document: &Value) -> Result<Client, String> {
+fn read(adopted: &Client, document: &Value) -> Result<Stated, String> {
     let members = document.as_object().ok_or("it is not a JSON object")?;
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     if text("client_id") != Some(&adopted.id) {
@@ -148,22 +178,32 @@ fn read(adopted: &Client, document: &Value) -> Result<Client, String> {
     if let Some(secret) = members.keys().find(|name| name.starts_with("client_secret")) {
         return Err(format!("it holds `{secret}`: what everybody can read is no secret"));
     }
-    match text("token_endpoint_auth_method") {
-        Some("none") => {}
-        None if !members.contains_key("token_endpoint_auth_method") => {}
-        _ => {
-            return Err(
-                "its `token_endpoint_auth_method` must be `none`: proofs of possession bind its tokens".to_owned()
-            );
-        }
-    }
+    let keys = match text("token_endpoint_auth_method") {
+        Some("none") => None,
+        None if !members.contains_key("token_endpoint_auth_method") => None,
+        Some("private_key_jwt") => Some(keys(document)?),
+        _ => return Err("its `token_endpoint_auth_method` must be `none` or `private_key_jwt`".to_owned()),
+    };
     let listed = document.get("redirect_uris").and_then(Value::as_array).ok_or("it has no `redirect_uris`")?;
     if listed.is_empty() || listed.len() > MOST {
         return Err(format!("it has {} redirect addresses: 1 to {MOST} are accepted", listed.len()));
     }
     let redirect_uris = listed.iter().map(redirect).collect::<Result<_, _>>()?;
     let claimed_name = text("client_name").filter(|name| is_showable(name)).map(str::to_owned);
-    Ok(Client { redirect_uris, claimed_name, ..adopted.clone() })
+    Ok(Stated { client: Arc::new(Client { redirect_uris, claimed_name, ..adopted.clone() }), keys })
+}
+
+/// Where its keys are: in it, or at one address (RFC 7591, section 2).
+fn keys(document: &Value) -> Result<Origin, String> {
+    match (document.get("jwks"), document.get("jwks_uri").map(Value::as_str)) {
+        (Some(set), None) => {
+            let set = set.to_string();
+            crate::federation::check_key_set(&set).map_err(|why| format!("its `jwks`: {why}"))?;
+            Ok(Origin::Stated(set))
+        }
+        (None, Some(Some(address))) => Ok(Origin::At(address.to_owned())),
+        _ => Err("for `private_key_jwt` it must have either `jwks` or `jwks_uri`".to_owned()),
+    }
 }
 
 /// `https`, or `http` on the person's own machine (RFC 8252, section 7.3).
@@ -208,7 +248,7 @@ mod tests {
             "token_endpoint_auth_method": "none", "logo_uri": "javascript:alert(1)", "client_uri": "http://169.254.169.254/",
         });
         change(&mut document);
-        read(&adopted(), &document)
+        read(&adopted(), &document).map(|stated| Client::clone(&stated.client))
     }
 
     #[test]
@@ -226,13 +266,38 @@ mod tests {
         {
             assert!(with(|d| d["client_id"] = id.clone()).is_err(), "{id}");
         }
-        for method in
-            [json!("client_secret_basic"), json!("client_secret_post"), json!("private_key_jwt"), json!(1), Value::Null]
-        {
+        for method in [json!("client_secret_basic"), json!("client_secret_post"), json!("tls"), json!(1), Value::Null] {
             assert!(with(|d| d["token_endpoint_auth_method"] = method.clone()).is_err(), "{method}");
         }
         for secret in ["client_secret", "client_secret_expires_at"] {
             assert!(with(|d| d[secret] = json!("x")).is_err(), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_document_with_a_method_of_keys_names_them_once() {
+        let key = crate::jose::PrivateKey::generate_p256().unwrap();
+        let jwk: Value = serde_json::from_str(key.public().canonical_jwk()).unwrap();
+        let (set, at) = (json!({"keys": [jwk]}), json!("https://app.example/jwks.json"));
+        let keyed = |jwks: Value, jwks_uri: Value| {
+            with(|d| {
+                d["token_endpoint_auth_method"] = json!("private_key_jwt");
+                for (name, value) in [("jwks", jwks), ("jwks_uri", jwks_uri)] {
+                    if !value.is_null() {
+                        d[name] = value;
+                    }
+                }
+            })
+        };
+        assert!(keyed(set.clone(), Value::Null).is_ok() && keyed(Value::Null, at.clone()).is_ok());
+        for (jwks, jwks_uri) in [
+            (Value::Null, Value::Null),
+            (set, at),
+            (json!({"keys": []}), Value::Null),
+            (json!({"keys": [{"kty": "oct", "k": "AAAA"}]}), Value::Null),
+            (Value::Null, json!(1)),
+        ] {
+            assert!(keyed(jwks.clone(), jwks_uri.clone()).is_err(), "{jwks} {jwks_uri}");
         }
     }
 

@@ -20,7 +20,7 @@ const PAUSE: Span = Span::seconds(30);
 
 /// Where the keys of a source come from. Sources with the same origin share them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// Stated in the source.
     Stated(String),
     /// At this address.
@@ -31,7 +31,7 @@ pub(super) enum Origin {
 
 /// Why there is no key to verify with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoKey {
+pub(crate) enum NoKey {
     /// The issuer has no such key.
     Unknown,
     /// The issuer's keys cannot be had.
@@ -39,7 +39,7 @@ pub(super) enum NoKey {
 }
 
 /// The key sets of all origins.
-pub(super) struct KeySets {
+pub(crate) struct KeySets {
     fetcher: Arc<Fetcher>,
     clock: Arc<dyn Clock>,
     held: Mutex<HashMap<Origin, Arc<Held>>>,
@@ -70,17 +70,17 @@ impl Origin {
 }
 
 impl KeySets {
-    pub(super) fn new(fetcher: Arc<Fetcher>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(fetcher: Arc<Fetcher>, clock: Arc<dyn Clock>) -> Self {
         Self { fetcher, clock, held: Mutex::default() }
     }
 
     /// Forgets the keys of origins that nobody names any more.
-    pub(super) fn forget_unless(&self, is_named: impl Fn(&Origin) -> bool) {
+    pub(crate) fn forget_unless(&self, is_named: impl Fn(&Origin) -> bool) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|origin, _| is_named(origin));
     }
 
     /// The key of this name for this algorithm.
-    pub(super) async fn key(&self, origin: &Origin, kid: Option<&str>, alg: &str) -> Result<Arc<PublicKey>, NoKey> {
+    pub(crate) async fn key(&self, origin: &Origin, kid: Option<&str>, alg: &str) -> Result<Arc<PublicKey>, NoKey> {
         if let Origin::Stated(set) = origin {
             let set = KeySet::read(set.as_bytes(), Timestamp(0)).map_err(NoKey::Unavailable)?;
             return set.key(kid, alg).ok_or(NoKey::Unknown);

@@ -108,6 +108,7 @@ impl Authenticator {
             instance: call.form.instance()?,
             purpose: call.form.purpose()?,
             human: Some(person),
+            client: Some(known.id.clone()),
             limits: consent.limits.clone(),
             until: Some(consent.until),
             present_at: Some(consent.present_at),

@@ -7,6 +7,8 @@
 //!
 //! It goes on with the session as it is. Narrower rights are a task below it: a token exchange.
 
+use std::sync::Arc;
+
 use chancery_model::{Secret, Session, Timestamp, problem};
 use chancery_store::refresh_tokens::{self, RefreshToken};
 use chancery_store::{StoreError, Tx, sessions};
@@ -160,18 +162,11 @@ impl Authenticator {
         Ok(refused("the refresh token was used before: its session is ended"))
     }
 
-    /// What is kept of a refresh token, if it is this agent's, for its revocation (RFC 7009). A store that cannot be read is
-    /// an error: nobody is to believe that a token is given back which is not.
-    pub(crate) async fn refreshed_by(
-        &self,
-        token: &str,
-        agent: &chancery_model::AgentId,
-    ) -> Result<Option<RefreshToken>, OauthError> {
+    /// The session of a refresh token, for its revocation (RFC 7009). A store that cannot be read is an error: nobody is to
+    /// believe that a token is given back which is not.
+    pub(crate) async fn refreshed_by(&self, token: &str) -> Result<Option<Arc<SessionSlot>>, OauthError> {
         let found = refresh_tokens::get(&self.store, &sha256(token.as_bytes())).await.map_err(|e| stored(&e))?;
-        Ok(found.filter(|found| {
-            let session = self.directory.session(&found.session);
-            session.is_some_and(|slot| slot.session().agent == *agent)
-        }))
+        Ok(found.and_then(|found| self.directory.session(&found.session)))
     }
 }
 

@@ -70,6 +70,7 @@ const CLIENT: &str = "\
 Examples:
   chancery agent client crm-assistant --metadata https://app.example/client.json
   chancery agent client crm-assistant --redirect-uri http://127.0.0.1/callback --redirect-uri https://app.example/callback
+  chancery agent client crm-assistant --registration-code            a code with which one client registers itself
   chancery agent client crm-assistant                                list them
   chancery agent client crm-assistant --remove https://app.example/client.json
 The client of a document has its URL as client_id. The client with redirect addresses has the agent's id or name.
@@ -275,6 +276,9 @@ pub struct Client {
     /// Where people are sent back to; may be given again
     #[arg(long, value_name = "URI", group = "what")]
     redirect_uri: Vec<String>,
+    /// Make a one-time code with which a client registers itself (RFC 7591)
+    #[arg(long, group = "what")]
+    registration_code: bool,
     /// Remove the client with this client_id: the sessions of its agent end
     #[arg(long, value_name = "CLIENT_ID", group = "what")]
     remove: Option<String>,
@@ -445,6 +449,10 @@ async fn client(context: &Context, args: &Client) -> Done {
     if let Some(id) = &args.remove {
         let path = format!("/v1/clients{}", query(&[("client_id", Some(id.as_str()))]));
         return context.output.item(CLIENTS, &context.admin()?.delete(&path).await?);
+    }
+    if args.registration_code {
+        let path = self::path(&args.name, "/registration-codes");
+        return context.output.item(CODE, &context.admin()?.post(&path, &json!({})).await?);
     }
     let body = match (&args.metadata, args.redirect_uri.as_slice()) {
         (Some(url), _) => json!({"metadata": url}),

@@ -11,7 +11,7 @@ use chancery_model::problem::{NO_ENDPOINT, NO_METHOD, Problem};
 use super::guard::{Door, Names};
 use super::time::Times;
 use crate::failure::Failure;
-use crate::oauth::{authorize, enrol, introspect, jwks, metadata, par, revoke, token};
+use crate::oauth::{authorize, enrol, introspect, jwks, metadata, par, register, revoke, token};
 use crate::pages::{self, device, presence, sign_in};
 use crate::rooms::Rooms;
 use crate::{authzen, callback, front, health, spiffe};
@@ -37,6 +37,7 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/oauth/consent", post(authorize::answer))
         .route("/oauth/par", post(par::handle))
         .route("/oauth/device_authorization", post(crate::oauth::device::handle))
+        .route("/oauth/register", post(register::handle))
         .route("/oauth/jwks", get(jwks::handle))
         .route("/oauth/enrol", post(enrol::handle))
         .route("/page.css", get(pages::style))

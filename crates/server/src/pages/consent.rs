@@ -82,6 +82,9 @@ impl Question<'_> {
                 rows.push(("It calls itself", text(name)));
             }
         }
+        if self.client.kind == ClientKind::Dynamic {
+            rows.push(("Program", "one that registered itself with a code".to_owned()));
+        }
         if let Some(uri) = self.redirect_uri {
             rows.push(("Answer goes to", text(host(uri))));
         }

@@ -94,6 +94,7 @@ async fn sessions_belong_to_agents() {
         limits: Limit::read(r#"[{"type":"mcp_tool","server":"crm","constraints":{"n":{"max":2.5}}}]"#).unwrap().into(),
         presence_at: None,
         manifest: Some(Digest([7; 32])),
+        client: Some("https://app.example/client.json".into()),
     };
     let orphan = session.clone();
     let refused = write(&store, move |tx| Box::pin(async move { sessions::insert(tx, &orphan).await })).await;

@@ -3,6 +3,7 @@
 use chancery_model::{Client, ClientKind};
 use serde::Serialize;
 
+pub(crate) mod code;
 pub(crate) mod list;
 pub(crate) mod remove;
 pub(crate) mod set;

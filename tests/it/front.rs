@@ -7,5 +7,5 @@ mod call;
 mod guards;
 mod metadata;
 mod mtls;
-mod tls;
+pub(crate) mod tls;
 mod tokens;

@@ -2,6 +2,8 @@
 
 mod clients;
 mod door;
+mod login;
+mod login_tls;
 mod python;
 
 use std::os::unix::fs::MetadataExt;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chancery_model::problem;
+use chancery_model::{Timestamp, problem};
 
 use crate::authenticator::Authenticator;
 use crate::directory::{AgentSlot, SessionSlot};
@@ -18,9 +18,13 @@ mod secret;
 pub(crate) use assertion::BEFORE_START;
 pub(crate) use known::Known;
 pub(crate) use metadata_document::Clients;
+use platform::as_client;
 
 /// `client_assertion_type` of RFC 7523, section 2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// `client_assertion_type` of draft-ietf-oauth-spiffe-client-auth, section 3.1.
+const JWT_SPIFFE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 
 /// An authenticated client.
 pub(crate) struct Client {
@@ -39,6 +43,15 @@ pub(crate) enum Method {
     Certificate,
     /// A key of its document.
     DocumentKey,
+    /// The X.509-SVID of its connection, which a trust source is about.
+    X509Svid {
+        /// Which source, and of whom.
+        detail: String,
+        /// What the trust domain calls the running copy.
+        instance: Option<String>,
+        /// From then on it is nothing.
+        ends: Timestamp,
+    },
     /// Nothing: a public client.
     Public,
     /// A token of a platform that a trust source is about.
@@ -55,7 +68,7 @@ impl Client {
     pub(crate) fn detail(&self) -> Option<String> {
         match &self.method {
             Method::Key => None,
-            Method::Platform { detail, .. } => Some(detail.clone()),
+            Method::Platform { detail, .. } | Method::X509Svid { detail, .. } => Some(detail.clone()),
             Method::Secret => Some("authenticated by a shared secret".to_owned()),
             Method::Certificate => Some("authenticated by its certificate".to_owned()),
             Method::DocumentKey => Some("authenticated by a key of its document".to_owned()),
@@ -72,9 +85,22 @@ impl Client {
     /// The running copy, where what authenticated it says which.
     pub(crate) fn instance(&self) -> Option<&str> {
         match &self.method {
-            Method::Platform { instance, .. } => instance.as_deref(),
+            Method::Platform { instance, .. } | Method::X509Svid { instance, .. } => instance.as_deref(),
             _ => None,
         }
+    }
+
+    /// Not longer than this are its tokens good.
+    pub(crate) fn until(&self) -> Option<Timestamp> {
+        match &self.method {
+            Method::X509Svid { ends, .. } => Some(*ends),
+            _ => None,
+        }
+    }
+
+    /// Was it the certificate of the connection that authenticated it?
+    pub(crate) fn is_by_certificate(&self) -> bool {
+        matches!(self.method, Method::Certificate | Method::X509Svid { .. })
     }
 }
 
@@ -88,15 +114,17 @@ impl Authenticator {
         if let (None, None, None, None, Some(shown)) =
             (assertion, kind, secret, authorization, call.request.certificate)
         {
-            return self.by_certificate(shown, client_id.unwrap_or(""));
+            let named = client_id.unwrap_or("");
+            return match named.starts_with("spiffe://") {
+                true => self.by_x509_svid(shown, named).await,
+                false => self.by_certificate(shown, named),
+            };
         }
         let client = match (assertion, kind, secret, authorization) {
             (Some(assertion), Some(JWT_BEARER), None, None) if self.is_of_platform(assertion) => {
-                self.by_platform(assertion, client_id).await.map_err(|e| match e.error {
-                    "invalid_grant" => OauthError { error: "invalid_client", ..e },
-                    _ => e,
-                })?
+                self.by_platform(assertion, client_id).await.map_err(as_client)?
             }
+            (Some(svid), Some(JWT_SPIFFE), None, None) => self.by_jwt_svid(svid, client_id).await?,
             (Some(assertion), Some(JWT_BEARER), None, None) => {
                 Client { slot: self.by_assertion(assertion, client_id)?, method: Method::Key }
             }

@@ -15,16 +15,22 @@ use crate::clients::BEFORE_START;
 use crate::directory::AgentSlot;
 use crate::jose::{Compact, Header, Text, claims, sha256, short};
 use crate::replay::Replayed;
+use crate::spiffe::{Bundle, Domain};
 use crate::token::OauthError;
 
+mod bundles;
+mod copies;
 mod facts;
 mod key_set;
 mod key_sets;
 mod sources;
+mod svids;
 
+use bundles::Bundles;
+pub(crate) use copies::Missing;
 use facts::Facts;
 use key_set::KeySet;
-pub(crate) use key_sets::{KeySets, NoKey, Origin};
+pub(crate) use key_sets::{KeySets, Origin};
 use sources::Sources;
 
 /// How far a platform's clock may be off.
@@ -38,6 +44,7 @@ const LONGEST_ONCE: Span = Span::minutes(20);
 pub(crate) struct Federation {
     pub(crate) sources: Sources,
     keys: KeySets,
+    bundles: Bundles,
 }
 
 /// A workload that a platform vouched for, and the agent that it is.
@@ -59,7 +66,11 @@ struct Hearsay<'a> {
 
 impl Federation {
     pub(crate) fn new(fetcher: Arc<Fetcher>, clock: Arc<dyn Clock>) -> Self {
-        Self { sources: Sources::default(), keys: KeySets::new(fetcher, clock) }
+        Self {
+            sources: Sources::default(),
+            keys: KeySets::new(fetcher.clone(), clock.clone()),
+            bundles: Bundles::new(fetcher, clock),
+        }
     }
 
     /// Takes a committed change over.
@@ -68,6 +79,12 @@ impl Federation {
         self.sources.put(source.clone());
         if source.removed_at.is_some() {
             self.keys.forget_unless(|origin| self.sources.any(|source| Origin::of(source) == *origin));
+            self.bundles.forget_unless(|origin| match origin {
+                bundles::Origin::At(domain, _) => {
+                    self.sources.any(|source| bundles::Origin::of(domain, source) == *origin)
+                }
+                bundles::Origin::Own | bundles::Origin::Stated(_) => false,
+            });
         }
     }
 }
@@ -85,10 +102,25 @@ impl Attested {
 /// # Errors
 /// What is wrong with it.
 pub fn check_key_set(json: &str) -> Result<(), String> {
-    KeySet::read(json.as_bytes(), Timestamp(0)).map(drop)
+    KeySet::read(json.as_bytes()).map(drop)
+}
+
+/// Whether a document can be used as the stated bundle of a trust source about a SPIFFE trust domain. A bundle does not
+/// say whose it is: that is for whoever names it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_bundle(json: &str) -> Result<(), String> {
+    let whose = "any.example".parse().map_err(|e| format!("{e}"))?;
+    Bundle::parse(whose, json).map(drop).map_err(|e| e.to_string())
 }
 
 impl Authenticator {
+    /// Names our own trust domain, whose SVIDs log in by its own bundle.
+    pub fn set_own_domain(&self, domain: &Arc<Domain>) {
+        self.federation.bundles.set_own(domain);
+    }
+
     /// The agent that a platform's token speaks for. `client_id` chooses where one workload is several agents.
     pub(crate) async fn attested(&self, assertion: &str, client_id: Option<&str>) -> Result<Attested, OauthError> {
         let jws = Compact::parse(assertion).map_err(|e| refuse(e.to_string()))?;
@@ -124,8 +156,8 @@ impl Authenticator {
                     Ok(payload) => return Ok((payload, origin)),
                     Err(e) => refused = refuse(e.to_string()),
                 },
-                Err(NoKey::Unknown) => refused = refuse("it is signed by none of the issuer's present keys"),
-                Err(NoKey::Unavailable(why)) => {
+                Err(Missing::Unknown) => refused = refuse("it is signed by none of the issuer's present keys"),
+                Err(Missing::Unavailable(why)) => {
                     refused = OauthError::new(problem::NO_ISSUER_KEYS, "temporarily_unavailable", why);
                 }
             }
@@ -183,7 +215,18 @@ impl Authenticator {
             return Err(refuse(BEFORE_START));
         }
         let dies = facts.time("exp").unwrap_or(now) + SKEW;
-        self.assertions.take(&sha256(source.issuer.as_bytes()), id, dies, now).map_err(|replayed| match replayed {
+        self.take_assertion(&sha256(source.issuer.as_bytes()), id, dies, now)
+    }
+
+    /// Uses up the assertion of this name by this issuer, for as long as it lives.
+    pub(crate) fn take_assertion(
+        &self,
+        issuer: &[u8; 32],
+        id: &str,
+        dies: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), OauthError> {
+        self.assertions.take(issuer, id, dies, now).map_err(|replayed| match replayed {
             Replayed::Full => OauthError::new(problem::TOO_BUSY, "temporarily_unavailable", replayed.to_string()),
             replayed => refuse(format!("it cannot be taken: {replayed}")),
         })

@@ -54,7 +54,7 @@ pub use config::{ByCertificate, Config, SessionLimits};
 pub use consent::{AskRefused, Asked, DeviceAsked, DeviceBody, Narrowed, PushedBody};
 pub use delegation::{Delegations, Handing, Limits as DelegationLimits, Principal};
 pub use enrol::{ENROLMENT_TYP, EnrolError, Enrolled, Enrolment};
-pub use federation::{Attested, check_key_set};
+pub use federation::{Attested, check_bundle, check_key_set};
 pub use introspect::Introspection;
 pub use keys::{KeysError, LogKey, Retiring, client_key};
 pub use metadata::{AuthorizationServer, JwkSet, ProtectedResource, resource_metadata_path};

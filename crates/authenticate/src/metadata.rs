@@ -100,9 +100,9 @@ pub struct JwkSet {
     pub keys: Vec<serde_json::Value>,
 }
 
-const CLIENTS: [&str; 3] = ["private_key_jwt", "client_secret_basic", "client_secret_post"];
+const CLIENTS: [&str; 4] = ["private_key_jwt", "client_secret_basic", "client_secret_post", "spiffe_jwt"];
 /// Besides, where there is a door with TLS.
-const BY_CERTIFICATE: [&str; 2] = ["self_signed_tls_client_auth", "tls_client_auth"];
+const BY_CERTIFICATE: [&str; 3] = ["self_signed_tls_client_auth", "tls_client_auth", "spiffe_x509"];
 const ALGS: [&str; 2] = ["ES256", "EdDSA"];
 
 impl Authenticator {

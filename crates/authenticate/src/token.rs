@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::access::{Binding, Terms};
 use crate::authenticator::Authenticator;
-use crate::clients::{Client, Method};
+use crate::clients::Client;
 use crate::directory::SessionSlot;
 use crate::dpop::{Asked, Proof, ProofRefused};
 use crate::jose::{encode, sha256};
@@ -192,7 +192,7 @@ impl Authenticator {
     /// What the tokens of this client are to be bound to: uses up the proof. Only an agent that may use bearer tokens
     /// gets one without a binding.
     pub(crate) fn binding(&self, call: &Call<'_>, client: &Client) -> Result<Option<Binding>, OauthError> {
-        let certificate = call.request.certificate.filter(|_| client.method == Method::Certificate);
+        let certificate = call.request.certificate.filter(|_| client.is_by_certificate());
         match (&call.proof, certificate, client.slot.agent().bearer) {
             (Some(proof), ..) => {
                 self.dpop.take(proof).map_err(bad_proof)?;

@@ -32,9 +32,9 @@ pub struct TrustSource {
     pub kind: TrustKind,
     /// The `iss` of its tokens; for SPIFFE the trust domain, `spiffe://example.org`.
     pub issuer: String,
-    /// Where its keys are, where they are not found through the issuer.
+    /// Where its keys are, where they are not found through the issuer; for SPIFFE the bundle endpoint.
     pub jwks_uri: Option<String>,
-    /// Its keys as a JWK set (RFC 7517, section 5), where they are stated and not fetched.
+    /// Its keys as a JWK set (RFC 7517, section 5), where they are stated and not fetched; for SPIFFE the bundle.
     pub jwks: Option<String>,
     /// The `aud` its tokens must have, alone.
     pub audience: String,

@@ -30,6 +30,8 @@ pub struct Config {
     pub issuer: String,
     /// Whether clients may register themselves with a code.
     pub registration: bool,
+    /// Our own SPIFFE trust domain, `spiffe://acme.example`, if there is one.
+    pub trust_domain: Option<String>,
     /// Which addresses the server may fetch from.
     pub fetch: chancery_fetch::Config,
 }
@@ -44,6 +46,7 @@ impl Default for Config {
             never_enrolled: Span::days(7),
             issuer: "http://127.0.0.1:8420".into(),
             registration: false,
+            trust_domain: None,
             fetch: chancery_fetch::Config::default(),
         }
     }

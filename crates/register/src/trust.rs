@@ -133,7 +133,7 @@ impl Registrar {
         match request.kind {
             TrustKind::Github => check_github(&subject, &claims)?,
             TrustKind::Kubernetes => complete_kubernetes(&subject, &mut claims)?,
-            TrustKind::SpiffeJwt | TrustKind::SpiffeX509 => check_spiffe(&issuer, &subject)?,
+            TrustKind::SpiffeJwt | TrustKind::SpiffeX509 => self.check_svid(request, &issuer, &subject, agent)?,
             TrustKind::Oidc => {}
         }
         let audience = request.audience.clone().unwrap_or_else(|| self.config.issuer.clone());
@@ -153,12 +153,54 @@ impl Registrar {
         })
     }
 
+    /// An SVID names a workload of one trust domain, whose keys are our own, stated, or at its bundle endpoint, and is
+    /// for us alone (draft-ietf-oauth-spiffe-client-auth, section 3).
+    fn check_svid(
+        &self,
+        request: &TrustRequest,
+        domain: &str,
+        subject: &str,
+        agent: &Agent,
+    ) -> Result<(), RegisterError> {
+        let path = workload_of(domain, subject)?;
+        let has_keys = request.jwks.is_some() || request.jwks_uri.is_some();
+        match (self.config.trust_domain.as_deref() == Some(domain), has_keys) {
+            (true, true) => {
+                return Err(not_exact("jwks_uri", "it is our own trust domain, whose keys are known: leave them out"));
+            }
+            (false, false) => {
+                let why = format!(
+                    "the keys of `{domain}` are mandatory: its bundle endpoint (an https address), or its bundle as `jwks`"
+                );
+                return Err(not_exact("jwks_uri", why));
+            }
+            (true, false) if path.split('/').take(2).ne(["agent", agent.name.as_str()]) => {
+                let why = format!("in our own trust domain agent `{0}` is `{domain}/agent/{0}`", agent.name);
+                return Err(not_exact("subject", why));
+            }
+            _ => {}
+        }
+        if request.audience.as_ref().is_some_and(|audience| *audience != self.config.issuer) {
+            let why = format!("it is `{}` for every SVID, and nothing else", self.config.issuer);
+            return Err(not_exact("audience", why));
+        }
+        if request.kind == TrustKind::SpiffeX509 && !request.claims.is_empty() {
+            return Err(not_exact("claims", "a certificate has none: leave them out"));
+        }
+        Ok(())
+    }
+
     fn issuer(&self, request: &TrustRequest) -> Result<String, RegisterError> {
-        let stated = request.issuer.as_deref().or((request.kind == TrustKind::Github).then_some(GITHUB));
-        let Some(issuer) = stated else {
-            let what =
-                if request.kind.is_spiffe() { "spiffe://TRUST-DOMAIN" } else { "the `iss` of the platform's tokens" };
-            return Err(not_exact("issuer", format!("it is mandatory: {what}")));
+        let follows = match request.kind {
+            TrustKind::Github => Some(GITHUB),
+            TrustKind::SpiffeJwt | TrustKind::SpiffeX509 => request.subject.as_deref().and_then(domain_of),
+            TrustKind::Oidc | TrustKind::Kubernetes => None,
+        };
+        let Some(issuer) = request.issuer.as_deref().or(follows) else {
+            return Err(match request.kind.is_spiffe() {
+                true => not_exact("subject", format!("it is mandatory: {}", instead(request.kind))),
+                false => not_exact("issuer", "it is mandatory: the `iss` of the platform's tokens"),
+            });
         };
         if issuer == self.config.issuer {
             return Err(not_exact("issuer", "it is this server itself, whose tokens are not evidence for it"));
@@ -301,16 +343,21 @@ fn complete_kubernetes(subject: &str, claims: &mut BTreeMap<String, String>) -> 
     Ok(())
 }
 
-/// SPIFFE-ID, section 2: a workload of the trust domain.
-fn check_spiffe(domain: &str, subject: &str) -> Result<(), RegisterError> {
+/// The path of a workload of the trust domain (SPIFFE-ID, section 2), without the slash it begins with.
+fn workload_of<'s>(domain: &str, subject: &'s str) -> Result<&'s str, RegisterError> {
     let segment = |part: &str| {
         !matches!(part, "" | "." | "..") && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
     };
     let path = subject.strip_prefix(domain).and_then(|rest| rest.strip_prefix('/'));
-    if path.is_some_and(|path| path.split('/').all(segment)) {
-        return Ok(());
-    }
-    Err(not_exact("subject", format!("`{subject}` is no workload of `{domain}`: {}", instead(TrustKind::SpiffeJwt))))
+    let why = || format!("`{subject}` is no workload of `{domain}`: {}", instead(TrustKind::SpiffeJwt));
+    path.filter(|path| path.split('/').all(segment)).ok_or_else(|| not_exact("subject", why()))
+}
+
+/// The trust domain of a SPIFFE ID: `spiffe://acme.example` of `spiffe://acme.example/agent/crm`.
+fn domain_of(subject: &str) -> Option<&str> {
+    let rest = subject.strip_prefix("spiffe://")?;
+    let end = rest.find('/').unwrap_or(rest.len());
+    subject.get(..subject.len() - rest.len() + end)
 }
 
 /// SPIFFE-ID, section 2.1: lower-case letters, digits, `.`, `-` and `_`.

@@ -227,6 +227,7 @@ async fn open_workloads(
     let name = settings.name().map_err(|e| Problem::new(BAD_CONFIG, e.to_string()))?;
     let domain = Domain::open(name, Arc::clone(authenticator)).await;
     let domain = domain.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))?;
+    authenticator.set_own_domain(&domain);
     Ok(Some(spiffe::Workloads::new(domain, &settings.workloads)))
 }
 

@@ -35,6 +35,7 @@ pub(crate) fn register(config: &Config, url: &str) -> chancery_register::Config 
     chancery_register::Config {
         issuer: url.to_owned(),
         registration: config.oauth.registration != Registration::Off,
+        trust_domain: config.spiffe.as_ref().map(|spiffe| format!("spiffe://{}", spiffe.trust_domain)),
         fetch: fetch(config),
         ..chancery_register::Config::default()
     }

@@ -22,31 +22,43 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion
 const TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// A certificate with its key.
-pub(super) struct Identity {
-    pub(super) certificate: rcgen::Certificate,
-    pub(super) key: KeyPair,
+pub struct Identity {
+    pub certificate: rcgen::Certificate,
+    pub key: KeyPair,
 }
 
 impl Identity {
     /// Signed by itself.
-    pub(super) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
         Self { certificate: params.self_signed(&key).unwrap(), key }
     }
 
-    pub(super) fn thumbprint(&self) -> String {
-        let digest = aws_lc_rs_digest(self.certificate.der());
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)
+    pub fn thumbprint(&self) -> String {
+        thumbprint(self.certificate.der())
     }
+
+    pub fn shown(&self) -> Shown {
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        (vec![self.certificate.der().clone()], key)
+    }
+}
+
+/// The `x5t#S256` of a certificate (RFC 8705, section 3.1).
+pub fn thumbprint(der: &[u8]) -> String {
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(aws_lc_rs_digest(der))
 }
 
 fn aws_lc_rs_digest(bytes: &[u8]) -> Vec<u8> {
     ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, bytes).as_ref().to_vec()
 }
 
+/// What a client shows: its certificates, the own one first, and the key of that.
+pub type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// An authority that signs certificates of clients.
-pub(super) struct Authority {
+pub struct Authority {
     certificate: rcgen::Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -69,15 +81,15 @@ impl Authority {
 }
 
 /// A server with a TLS door beside the plain one, an upstream, and agent `billing` that may use it.
-pub(super) struct House {
-    pub(super) app: TestApp,
-    pub(super) server: Identity,
+pub struct House {
+    pub app: TestApp,
+    pub server: Identity,
     _upstream: HttpUpstream,
     _files: tempfile::TempDir,
 }
 
 /// What came back: status and JSON.
-type Said = (u16, Value);
+pub type Said = (u16, Value);
 
 fn configured(files: &Path, server: &Identity, client_roots: &[&Authority]) -> Tls {
     let write = |name: &str, text: &str| {
@@ -98,17 +110,23 @@ fn configured(files: &Path, server: &Identity, client_roots: &[&Authority]) -> T
 }
 
 impl House {
-    pub(super) async fn open(client_roots: &[&Authority]) -> Self {
+    pub async fn open(client_roots: &[&Authority]) -> Self {
+        Self::open_with(client_roots, |_| {}).await
+    }
+
+    /// With another change of the configuration.
+    pub async fn open_with(client_roots: &[&Authority], change: impl FnOnce(&mut chancery_server::Config)) -> Self {
         let (files, server) = (tempfile::tempdir().unwrap(), Identity::new("127.0.0.1"));
         let tls = configured(files.path(), &server, client_roots);
         let upstream = HttpUpstream::start().await;
-        let app = TestApp::builder().http("crm", &upstream).config(|config| config.tls = Some(tls)).start().await;
+        let builder = TestApp::builder().http("crm", &upstream).config(|config| config.tls = Some(tls));
+        let app = builder.config(change).start().await;
         app.register("billing", "agent").await;
         app.grant("billing", "crm").await;
         Self { app, server, _upstream: upstream, _files: files }
     }
 
-    pub(super) fn authority(&self) -> &str {
+    pub fn authority(&self) -> &str {
         self.app.app().tls_url().unwrap().strip_prefix("https://").unwrap()
     }
 
@@ -118,7 +136,7 @@ impl House {
 
     async fn connect(
         &self,
-        identity: Option<&Identity>,
+        shown: Option<Shown>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
@@ -126,12 +144,8 @@ impl House {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
         let config = config.with_root_certificates(roots);
-        let mut config = match identity {
-            Some(identity) => {
-                let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
-                let chain: Vec<CertificateDer<'static>> = vec![identity.certificate.der().clone()];
-                config.with_client_auth_cert(chain, key).unwrap()
-            }
+        let mut config = match shown {
+            Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
             None => config.with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -142,7 +156,12 @@ impl House {
 
     /// One request over a connection of its own.
     async fn send(&self, identity: Option<&Identity>, request: Request<Full<Bytes>>) -> Said {
-        let stream = self.connect(identity, TLS13_ONLY).await.expect("a handshake");
+        self.send_shown(identity.map(Identity::shown), request).await
+    }
+
+    /// The same, with certificates of anybody.
+    pub async fn send_shown(&self, shown: Option<Shown>, request: Request<Full<Bytes>>) -> Said {
+        let stream = self.connect(shown, TLS13_ONLY).await.expect("a handshake");
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         let driver = tokio::spawn(connection);
         let answer = sender.send_request(request).await.expect("an answer");
@@ -153,12 +172,17 @@ impl House {
     }
 
     async fn ask(&self, identity: Option<&Identity>, client_id: &str) -> Said {
+        self.ask_shown(identity.map(Identity::shown), client_id).await
+    }
+
+    /// Asks for a token.
+    pub async fn ask_shown(&self, shown: Option<Shown>, client_id: &str) -> Said {
         let resource = self.app.at("/mcp/crm").replace(':', "%3A").replace('/', "%2F");
         let form = format!("grant_type=client_credentials&client_id={client_id}&resource={resource}");
         let request = Request::post("/oauth/token")
             .header("host", self.authority())
             .header("content-type", "application/x-www-form-urlencoded");
-        self.send(identity, request.body(Full::new(Bytes::from(form))).unwrap()).await
+        self.send_shown(shown, request.body(Full::new(Bytes::from(form))).unwrap()).await
     }
 
     async fn token(&self, identity: &Identity) -> String {
@@ -184,7 +208,7 @@ fn hello() -> Value {
     }})
 }
 
-pub(super) fn claims(token: &str) -> Value {
+pub fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
     serde_json::from_slice(&bytes).unwrap()

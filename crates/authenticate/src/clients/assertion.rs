@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{Known, Method};
 use crate::authenticator::Authenticator;
 use crate::directory::AgentSlot;
-use crate::federation::NoKey;
+use crate::federation::Missing;
 use crate::jose::{Algorithm, Compact, Header, Jwk, NumericDate, Policy, PublicKey, Text, claims, sha256};
 use crate::replay::Replayed;
 use crate::token::OauthError;
@@ -77,8 +77,8 @@ impl Authenticator {
         let stated = self.stated(&named(&jws)?).await?;
         let origin = stated.keys.as_ref().ok_or_else(|| refuse("this client's document names no key: it is public"))?;
         let key = self.clients.keys.key(origin, header.kid.as_deref(), &header.alg).await.map_err(|e| match e {
-            NoKey::Unknown => refuse("the assertion is not signed by a key of the client's document"),
-            NoKey::Unavailable(why) => OauthError::new(problem::BAD_CLIENT_DOCUMENT, "invalid_client", why),
+            Missing::Unknown => refuse("the assertion is not signed by a key of the client's document"),
+            Missing::Unavailable(why) => OauthError::new(problem::BAD_CLIENT_DOCUMENT, "invalid_client", why),
         })?;
         // Of other issuers RS256 is taken besides. Clients sign as agents do.
         if key.algorithm() == Algorithm::Rs256 {

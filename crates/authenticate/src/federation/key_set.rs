@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chancery_model::{Limits, Timestamp, parse_strict};
+use chancery_model::{Limits, parse_strict};
 use serde_json::Value;
 
 use crate::jose::{Jwk, Policy, PublicKey};
@@ -14,14 +14,12 @@ const MOST: usize = 100;
 #[derive(Debug)]
 pub(crate) struct KeySet {
     keys: Vec<(Option<String>, Arc<PublicKey>)>,
-    /// When it was had.
-    pub(super) since: Timestamp,
 }
 
 impl KeySet {
     /// Reads a JWK set. Keys that cannot verify here (other types and curves, for encryption) are left out; a set
     /// without one that can is refused.
-    pub(crate) fn read(json: &[u8], since: Timestamp) -> Result<Self, String> {
+    pub(crate) fn read(json: &[u8]) -> Result<Self, String> {
         let set =
             parse_strict(json, Limits { depth: 8, keys: 5_000 }).map_err(|e| format!("not acceptable JSON: {e}"))?;
         let listed = set.get("keys").and_then(Value::as_array).ok_or("not a JWK set: `keys` is missing")?;
@@ -32,7 +30,7 @@ impl KeySet {
         if keys.is_empty() {
             return Err("no key in it can be used: ES256, EdDSA and RS256 (2048 bits and more) can".to_owned());
         }
-        Ok(Self { keys, since })
+        Ok(Self { keys })
     }
 
     /// The key of this name for this algorithm. Without a name, the only key there is.
@@ -73,7 +71,7 @@ mod tests {
             jwk
         });
         let set = serde_json::json!({ "keys": keys.collect::<Vec<_>>() });
-        KeySet::read(set.to_string().as_bytes(), Timestamp(0))
+        KeySet::read(set.to_string().as_bytes())
     }
 
     #[test]
@@ -102,7 +100,7 @@ mod tests {
             r#"{"keys":[{"kty":"EC","crv":"P-384","x":"","y":""}]}"#,
             r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#,
         ] {
-            assert!(KeySet::read(bad.as_bytes(), Timestamp(0)).is_err(), "{bad}");
+            assert!(KeySet::read(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use chancery_model::TrustSource;
+use chancery_model::{TrustKind, TrustSource};
 
 /// What is trusted, by name.
 #[derive(Debug, Default)]
@@ -22,6 +22,11 @@ impl Sources {
     /// Those whose platform writes tokens under this issuer, by name.
     pub(crate) fn of_issuer(&self, issuer: &str) -> Vec<Arc<TrustSource>> {
         self.filtered(|source| source.issuer == issuer && !source.kind.is_spiffe())
+    }
+
+    /// Those of this kind about workloads of a SPIFFE trust domain, by name.
+    pub(crate) fn of_domain(&self, kind: TrustKind, domain: &str) -> Vec<Arc<TrustSource>> {
+        self.filtered(|source| source.kind == kind && source.issuer == domain)
     }
 
     /// Those for which this holds, by name.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::id::TrustDomain;
-use crate::jose::{Jwk, Policy, PublicKey};
+use crate::jose::{Compact, Jwk, Policy, PublicKey};
 
 /// How often whoever holds our bundle should ask for it again, in seconds (section 4.1.2).
 pub const REFRESH_HINT: i64 = 300;
@@ -136,6 +136,13 @@ impl Bundle {
     /// The key of JWT-SVIDs with this `kid`.
     pub(super) fn jwt_key(&self, kid: &str) -> Option<&PublicKey> {
         self.jwt.iter().find(|(name, _)| name == kid).map(|(_, key)| &**key)
+    }
+
+    /// Has it the key that a JWT says it is signed with?
+    pub(crate) fn knows_signer(&self, token: &str) -> bool {
+        let Ok(jws) = Compact::parse(token) else { return false };
+        let kid = jws.header().ok().and_then(|header| header.kid);
+        kid.is_some_and(|kid| self.jwt_key(&kid).is_some())
     }
 
     /// The document of the bundle endpoint, with the keys that were taken.

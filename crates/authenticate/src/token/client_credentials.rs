@@ -61,6 +61,6 @@ impl Authenticator {
                 self.open_session(opening).await?
             }
         };
-        self.issue(&session, &Wanted { audience: own.audience, binding, until: None, may_act: None })
+        self.issue(&session, &Wanted { audience: own.audience, binding, until: client.until(), may_act: None })
     }
 }

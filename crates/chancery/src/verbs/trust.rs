@@ -29,6 +29,8 @@ Examples:
   chancery trust add app-main --agent deployer --kind github --claim repository=acme/app --claim ref=refs/heads/main
   chancery trust add app-prod --agent deployer --kind github --claim repository=acme/app --claim environment=production
   chancery trust add batch --agent batch --kind oidc --issuer https://login.example --subject 0oa7xk2
+  chancery trust add ledger --agent ledger --kind spiffe_jwt --subject spiffe://acme.example/agent/ledger
+  chancery trust add mesh --agent mesh --kind spiffe_x509 --subject spiffe://mesh.example/ns/pay/sa/mesh --bundle-url https://mesh.example/bundle.json
   chancery trust add edge --agent edge --kind kubernetes --issuer https://kubernetes.default.svc --jwks keys.json --namespace a --service-account b
 
 Everything is compared letter by letter, and one source is one workload: patterns such as `repo:acme/*` are refused.
@@ -46,7 +48,7 @@ pub struct Add {
     /// Which platform
     #[arg(long, value_enum)]
     kind: Kind,
-    /// The `iss` of the platform's tokens [default for github: its own]; for SPIFFE `spiffe://TRUST-DOMAIN`
+    /// The `iss` of the platform's tokens [default for github: its own; for SPIFFE the trust domain of --subject]
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     /// The `sub` of the workload, letter by letter
@@ -64,11 +66,11 @@ pub struct Add {
     /// The `aud` of the platform's tokens [default: this server's issuer]
     #[arg(long, value_name = "TEXT")]
     audience: Option<String>,
-    /// Where the platform's keys are, if its metadata does not say
-    #[arg(long, value_name = "URL", conflicts_with = "jwks")]
+    /// Where the platform's keys are, if its metadata does not say; for SPIFFE the bundle endpoint
+    #[arg(long, visible_alias = "bundle-url", value_name = "URL", conflicts_with = "jwks")]
     jwks_uri: Option<String>,
-    /// A file with the platform's keys (a JWK set), if they cannot be fetched
-    #[arg(long, value_name = "FILE")]
+    /// A file with the platform's keys (a JWK set), if they cannot be fetched; for SPIFFE the bundle
+    #[arg(long, visible_alias = "bundle", value_name = "FILE")]
     jwks: Option<PathBuf>,
 }
 
@@ -82,9 +84,9 @@ pub enum Kind {
     Kubernetes,
     /// GitHub Actions
     Github,
-    /// JWT-SVIDs (not taken yet)
+    /// JWT-SVIDs of a SPIFFE trust domain
     SpiffeJwt,
-    /// X.509-SVIDs (not taken yet)
+    /// X.509-SVIDs of a SPIFFE trust domain, at the TLS door
     SpiffeX509,
 }
 

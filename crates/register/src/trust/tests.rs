@@ -12,7 +12,8 @@ fn request(kind: TrustKind, subject: &str, claims: &[(&str, &str)]) -> TrustRequ
             TrustKind::SpiffeJwt | TrustKind::SpiffeX509 => Some("spiffe://acme.example".into()),
             _ => Some("https://issuer.example".into()),
         },
-        jwks_uri: None,
+        jwks_uri: matches!(kind, TrustKind::SpiffeJwt | TrustKind::SpiffeX509)
+            .then(|| "https://acme.example/bundle.json".into()),
         jwks: None,
         audience: None,
         subject: Some(subject).filter(|s| !s.is_empty()).map(str::to_owned),
@@ -180,4 +181,49 @@ async fn kubernetes_and_spiffe_subjects_have_their_form() {
         assert!(add(&world, &request(TrustKind::SpiffeJwt, bad, &[])).await.is_err(), "{bad}");
     }
     assert!(add(&world, &request(TrustKind::SpiffeX509, "spiffe://acme.example/ns/pay/sa/crm", &[])).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_source_about_svids_names_one_workload_and_where_its_keys_are() {
+    let mut world = World::new().await;
+    world.register("crm").await;
+    let good = || request(TrustKind::SpiffeX509, "spiffe://acme.example/ns/pay/sa/crm", &[]);
+    let bad = [
+        ("no keys", "jwks_uri", TrustRequest { jwks_uri: None, ..good() }),
+        (
+            "keys at a private address",
+            "jwks_uri",
+            TrustRequest { jwks_uri: Some("https://10.0.0.1/b".into()), ..good() },
+        ),
+        ("another audience", "audience", TrustRequest { audience: Some("chancery".into()), ..good() }),
+        ("claims of a certificate", "claims", TrustRequest { claims: [("a".into(), "b".into())].into(), ..good() }),
+        ("a pattern", "subject", TrustRequest { subject: Some("spiffe://acme.example/ns/pay/sa/*".into()), ..good() }),
+        ("a prefix", "subject", TrustRequest { subject: Some("spiffe://acme.example/ns/pay/".into()), ..good() }),
+        ("a trust domain", "subject", TrustRequest { subject: Some("spiffe://acme.example".into()), ..good() }),
+        ("another domain's", "subject", TrustRequest { subject: Some("spiffe://other.example/a".into()), ..good() }),
+        ("nobody", "subject", TrustRequest { subject: None, ..good() }),
+    ];
+    for (what, place, wanted) in bad {
+        let refused = add(&world, &wanted).await.unwrap_err();
+        assert!(matches!(refused, RegisterError::NotExact { field, .. } if field == place), "{what}: {refused}");
+    }
+    let pattern = TrustRequest { subject: Some("spiffe://acme.example/*".into()), ..good() };
+    assert!(add(&world, &pattern).await.unwrap_err().to_string().contains("one source for each workload"));
+    let source = add(&world, &TrustRequest { issuer: None, ..good() }).await.unwrap();
+    assert_eq!((source.issuer.as_str(), source.audience.as_str()), ("spiffe://acme.example", "http://127.0.0.1:8420"));
+
+    world.registrar.config.trust_domain = Some("spiffe://own.example".into());
+    let own = |subject: &str| TrustRequest {
+        name: "own".into(),
+        issuer: None,
+        jwks_uri: None,
+        ..request(TrustKind::SpiffeJwt, subject, &[])
+    };
+    for other in ["spiffe://own.example/agent/billing", "spiffe://own.example/crm", "spiffe://own.example/agent"] {
+        let refused = add(&world, &own(other)).await.unwrap_err();
+        assert!(refused.to_string().contains("`spiffe://own.example/agent/crm`"), "{other}: {refused}");
+    }
+    let stated = TrustRequest { jwks: Some("{}".into()), ..own("spiffe://own.example/agent/crm") };
+    assert!(add(&world, &stated).await.is_err(), "our own keys are not stated");
+    assert!(add(&world, &own("spiffe://own.example/agent/crm")).await.is_ok());
 }

@@ -21,7 +21,7 @@ pub(crate) struct View {
     subject: String,
     audience: String,
     claims: BTreeMap<String, String>,
-    /// `stated`, or where they are fetched from.
+    /// `stated`, `own`, `discovered`, or where they are fetched from.
     keys: String,
     created_at: String,
 }
@@ -40,6 +40,7 @@ impl View {
             keys: match (&source.jwks, &source.jwks_uri) {
                 (Some(_), _) => "stated".to_owned(),
                 (None, Some(address)) => address.clone(),
+                (None, None) if source.kind.is_spiffe() => "own".to_owned(),
                 (None, None) => "discovered".to_owned(),
             },
             created_at: source.created_at.rfc3339(),

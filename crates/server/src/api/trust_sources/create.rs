@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use chancery_authenticate::check_key_set;
+use chancery_authenticate::{check_bundle, check_key_set};
 use chancery_model::TrustKind;
 use chancery_model::problem::{BAD_TRUST_SOURCE, Problem};
 use chancery_register::TrustRequest;
@@ -40,14 +40,13 @@ pub(crate) async fn handle(
     Extension(peer): Extension<Peer>,
     Body(wanted): Body<Wanted>,
 ) -> Answer<(StatusCode, Json<View>)> {
-    if wanted.kind.is_spiffe() {
-        // A source that no login looks at would only seem to be one.
-        let why = "kind: logging in with an SVID is not there yet; use `oidc`, `kubernetes` or `github`";
-        return Err(Problem::new(BAD_TRUST_SOURCE, why).into());
-    }
     let jwks = wanted.jwks.map(|set| set.to_string());
     if let Some(set) = jwks.as_deref() {
-        check_key_set(set).map_err(|why| Problem::new(BAD_TRUST_SOURCE, format!("jwks: {why}")))?;
+        let checked = match wanted.kind.is_spiffe() {
+            true => check_bundle(set),
+            false => check_key_set(set),
+        };
+        checked.map_err(|why| Problem::new(BAD_TRUST_SOURCE, format!("jwks: {why}")))?;
     }
     let request = TrustRequest {
         name: wanted.name,

@@ -7,6 +7,7 @@ mod conformance;
 mod device;
 mod document;
 mod documents;
+mod identity;
 mod people;
 mod presence;
 mod pushed;

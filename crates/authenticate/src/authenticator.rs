@@ -83,6 +83,7 @@ impl Authenticator {
         blueprints.into_iter().for_each(|blueprint| directory.load_blueprint(blueprint));
         chancery_store::agents::each(&store, |agent| directory.load_agent(agent)).await?;
         chancery_store::persons::all(&store).await?.into_iter().for_each(|person| directory.load_person(person));
+        chancery_store::accounts::all(&store).await?.into_iter().for_each(|account| directory.load_account(account));
         let secrets = chancery_store::client_secrets::live(&store, clock.now()).await?;
         secrets.into_iter().for_each(|secret| directory.load_secret(secret));
         let federation = Arc::new(Federation::new(fetcher.clone(), clock.clone()));

@@ -2,7 +2,7 @@
 
 use chancery_model::Span;
 
-use crate::token::Partner;
+use crate::token::{Partner, Provider};
 use crate::{delegation, dpop};
 
 /// Settings of this room, with safe defaults.
@@ -26,6 +26,8 @@ pub struct Config {
     pub delegation: delegation::Limits,
     /// Authorization servers that take our word for who our people are.
     pub partners: Vec<Partner>,
+    /// Identity providers whose word is taken for who people are.
+    pub providers: Vec<Provider>,
     /// The audience of transaction tokens; the issuer where there is none.
     pub transactions: Option<String>,
     /// Whether only authorization requests that were pushed are taken (RFC 9126, section 5).
@@ -70,6 +72,7 @@ impl Default for Config {
             sessions: SessionLimits::default(),
             delegation: delegation::Limits::default(),
             partners: Vec::new(),
+            providers: Vec::new(),
             transactions: None,
             require_pushed: false,
             registration: false,

@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chancery_model::{
-    Agent, AgentId, Blueprint, Changed, ClientCertificate, ClientSecret, Digest, Epoch, Hash, Person, PersonId,
-    Session, SessionId, SessionState, Standing, Timestamp,
+    Account, Agent, AgentId, Blueprint, Changed, ClientCertificate, ClientSecret, Digest, Epoch, Hash, Person,
+    PersonId, Session, SessionId, SessionState, Standing, Timestamp,
 };
 
 /// One agent as it is now. Whoever holds the slot sees every change at once.
@@ -62,6 +62,8 @@ pub(crate) struct Directory {
     /// The instances of each blueprint.
     instances: RwLock<HashMap<String, Names>>,
     persons: RwLock<HashMap<PersonId, Arc<PersonSlot>>>,
+    /// What identity providers call people: by issuer and subject.
+    accounts: RwLock<HashMap<(String, String), PersonId>>,
     sessions: RwLock<HashMap<SessionId, Arc<SessionSlot>>>,
     secrets: RwLock<HashMap<Hash, Arc<ClientSecret>>>,
     certificates: RwLock<HashMap<AgentId, Arc<ClientCertificate>>>,
@@ -163,6 +165,7 @@ impl Directory {
         match changed {
             Changed::Agent(agent) => self.put_agent(agent.clone(), true),
             Changed::Person(person) => self.put_person(person.clone(), true),
+            Changed::Account(account) => self.put_account(account.clone()),
             Changed::Session(session) => self.put_session(session.clone(), true),
             Changed::ClientSecret(secret) => self.put_secret(secret.clone()),
             Changed::ClientCertificate(certificate) => self.put_certificate(certificate.clone()),
@@ -184,6 +187,11 @@ impl Directory {
     /// Takes a person who was stored before anything was observed.
     pub(crate) fn load_person(&self, person: Person) {
         self.put_person(Arc::new(person), false);
+    }
+
+    /// Takes an account that was stored before anything was observed.
+    pub(crate) fn load_account(&self, account: Account) {
+        write(&self.accounts).entry((account.issuer, account.subject)).or_insert(account.person);
     }
 
     /// Takes a client secret that was stored before anything was observed.
@@ -243,6 +251,12 @@ impl Directory {
 
     pub(crate) fn person(&self, id: &PersonId) -> Option<Arc<PersonSlot>> {
         read(&self.persons).get(id).cloned()
+    }
+
+    /// The person whose account this is at this provider.
+    pub(crate) fn account(&self, issuer: &str, subject: &str) -> Option<Arc<PersonSlot>> {
+        let person = read(&self.accounts).get(&(issuer.to_owned(), subject.to_owned())).cloned()?;
+        self.person(&person)
     }
 
     /// Everybody.
@@ -343,6 +357,15 @@ impl Directory {
                 persons.insert(person.id.clone(), Arc::new(PersonSlot { current: ArcSwap::new(person) }));
             }
         }
+    }
+
+    fn put_account(&self, account: Arc<Account>) {
+        let mut accounts = write(&self.accounts);
+        let name = (account.issuer.clone(), account.subject.clone());
+        match account.removed_at {
+            Some(_) => accounts.remove(&name),
+            None => accounts.insert(name, account.person.clone()),
+        };
     }
 
     fn put_secret(&self, secret: Arc<ClientSecret>) {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::authenticator::Authenticator;
 use crate::clients::BEFORE_START;
 use crate::directory::AgentSlot;
-use crate::jose::{Compact, Header, Text, claims, sha256, short};
+use crate::jose::{Compact, Header, PublicKey, Text, claims, sha256, short};
 use crate::replay::Replayed;
 use crate::spiffe::{Bundle, Domain};
 use crate::token::OauthError;
@@ -28,7 +28,7 @@ mod svids;
 
 use bundles::Bundles;
 pub(crate) use copies::Missing;
-use facts::Facts;
+pub(crate) use facts::Facts;
 use key_set::KeySet;
 pub(crate) use key_sets::{KeySets, Origin};
 use sources::Sources;
@@ -71,6 +71,14 @@ impl Federation {
             keys: KeySets::new(fetcher.clone(), clock.clone()),
             bundles: Bundles::new(fetcher, clock),
         }
+    }
+
+    /// The key that this issuer signed with.
+    pub(crate) async fn issuer_key(&self, origin: &Origin, header: &Header<'_>) -> Result<Arc<PublicKey>, OauthError> {
+        self.keys.key(origin, header.kid.as_deref(), &header.alg).await.map_err(|missing| match missing {
+            Missing::Unknown => refuse("it is signed by none of the issuer's present keys"),
+            Missing::Unavailable(why) => OauthError::new(problem::NO_ISSUER_KEYS, "temporarily_unavailable", why),
+        })
     }
 
     /// Takes a committed change over.
@@ -231,6 +239,13 @@ impl Authenticator {
             replayed => refuse(format!("it cannot be taken: {replayed}")),
         })
     }
+}
+
+/// The end of a token that is made for one use, after which it need not be remembered.
+pub(crate) fn check_short_times(facts: &Facts, now: Timestamp) -> Result<Timestamp, OauthError> {
+    check_times(facts, now)?;
+    let ends = facts.time("exp").filter(|ends| facts.time("iat").is_some_and(|made| *ends <= made + LONGEST_ONCE));
+    ends.map(|ends| ends + SKEW).ok_or_else(|| refuse("it lives longer than 20 minutes"))
 }
 
 /// Platforms write `JWT` or nothing. Every other type is for something else: an access token, a proof, an event.

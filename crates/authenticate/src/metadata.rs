@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::authenticator::Authenticator;
 use crate::config::ByCertificate;
-use crate::token::GRANTS;
+use crate::token::{GRANTS, PROFILE};
 
 /// Authorization server metadata (RFC 8414).
 #[derive(Debug, Clone, Serialize)]
@@ -40,6 +40,10 @@ pub struct AuthorizationServer {
     pub prompt_values_supported: [&'static str; 3],
     /// See `crates/authenticate/src/token/`, one file each.
     pub grant_types_supported: Vec<&'static str>,
+    /// `urn:ietf:params:oauth:grant-profile:id-jag`, where an identity provider's word is taken
+    /// (draft-ietf-oauth-identity-assertion-authz-grant, section 7).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_grant_profiles_supported: Vec<&'static str>,
     /// See `crates/authenticate/src/clients/`, one file each.
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
     /// Where tokens are asked about (RFC 7662).
@@ -124,6 +128,10 @@ impl Authenticator {
             acr_values_supported: [crate::consent::ACR],
             prompt_values_supported: ["none", "login", "consent"],
             grant_types_supported: GRANTS.to_vec(),
+            authorization_grant_profiles_supported: match self.config.providers.is_empty() {
+                true => Vec::new(),
+                false => vec![PROFILE],
+            },
             token_endpoint_auth_methods_supported: self.methods_and_none(),
             introspection_endpoint: self.config.introspection_endpoint(),
             introspection_endpoint_auth_methods_supported: self.client_methods(),

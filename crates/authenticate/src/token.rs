@@ -24,11 +24,14 @@ mod device_code;
 mod elsewhere;
 mod exchange;
 mod form;
+mod identity_assertion;
 mod jwt_bearer;
 mod refresh_token;
 
 pub use elsewhere::Partner;
 pub(crate) use form::Form;
+pub(crate) use identity_assertion::PROFILE;
+pub use identity_assertion::Provider;
 
 /// Every grant type there is here.
 pub(crate) const GRANTS: &[&str] = &[

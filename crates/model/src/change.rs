@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Agent, Blueprint, Client, ClientCertificate, ClientSecret, Grant, Person, Session, Tool, TrustSource};
+use crate::{
+    Account, Agent, Blueprint, Client, ClientCertificate, ClientSecret, Grant, Person, Session, Tool, TrustSource,
+};
 
 /// One changed noun, as it is after the commit. Observers of the store are told before the writer is,
 /// so that whoever saw its write acknowledged sees it enforced.
@@ -16,6 +18,8 @@ pub enum Changed {
     Session(Arc<Session>),
     /// Added, suspended, resumed.
     Person(Arc<Person>),
+    /// Added, removed.
+    Account(Arc<Account>),
     /// Made, revoked.
     ClientSecret(Arc<ClientSecret>),
     /// Adopted, registered, removed.

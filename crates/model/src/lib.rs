@@ -3,6 +3,7 @@
 //! Pure by law: no async, no IO, no ambient time, randomness or environment. Everything that other rooms
 //! exchange is a type of this crate, named as `docs/glossary.md` names it.
 
+mod account;
 mod agent;
 mod blueprint;
 mod certificate;
@@ -29,6 +30,7 @@ mod time;
 mod tool;
 mod trust;
 
+pub use account::Account;
 pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefused};
 pub use blueprint::{Blueprint, BlueprintRefused, BlueprintState, Standing};
 pub use certificate::{CertificateRule, ClientCertificate};

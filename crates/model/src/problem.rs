@@ -135,6 +135,22 @@ table! {
     CERTIFICATE_TAKEN = "C1051", 409, "the certificate is another agent's",
         "give each agent a certificate of its own";
 
+    /// What an identity provider says is not for us, not for this client, used, expired, or not verified.
+    BAD_IDENTITY_ASSERTION = "C1060", 400, "the identity assertion is not accepted",
+        "ask the identity provider for a new one: for this server as its audience and this client as its `client_id`";
+    /// The assertion is good, and its subject is nobody here.
+    UNKNOWN_ACCOUNT = "C1061", 403, "no active person here has this account",
+        "an administrator can add it: `chancery person account add NAME --issuer URL --subject TEXT`";
+    /// The provider is not one of the configuration.
+    NO_PROVIDER = "C1062", 422, "there is no such identity provider",
+        "name its issuer, letter by letter, in `[[delegation.providers]]` of the configuration";
+    /// One account is one person's.
+    ACCOUNT_TAKEN = "C1063", 409, "the account is a person's already",
+        "see whose: `chancery person account list NAME`";
+    /// There is none.
+    NO_ACCOUNT = "C1064", 404, "the person has no such account",
+        "see those they have: `chancery person account list NAME`";
+
     /// Clients do not register themselves here.
     REGISTRATION_OFF = "C1070", 403, "clients cannot register themselves here",
         "state the client yourself: `chancery agent client NAME`, or set `oauth.registration` in the configuration";

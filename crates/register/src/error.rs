@@ -98,6 +98,15 @@ pub enum RegisterError {
     /// The name belongs to another person: names are never reused.
     #[error("the name `{0}` is taken: names are never reused")]
     PersonTaken(String),
+    /// It is not one of the configuration.
+    #[error("`{0}` is no identity provider of the configuration")]
+    NoProvider(String),
+    /// One account is one person's.
+    #[error("the account is a person's already")]
+    AccountTaken,
+    /// There is none.
+    #[error("the person has no account `{0}` there")]
+    NoAccount(String),
     /// Their state does not allow it.
     #[error("`{0}` is {1}")]
     PersonState(String, &'static str),
@@ -137,6 +146,9 @@ impl RegisterError {
             Self::Transition(_) | Self::RevokedAlready(_) | Self::Busy(_) => problem::BAD_TRANSITION,
             Self::NoPerson(_) => problem::NO_PERSON,
             Self::PersonTaken(_) => problem::PERSON_EXISTS,
+            Self::NoProvider(_) => problem::NO_PROVIDER,
+            Self::AccountTaken => problem::ACCOUNT_TAKEN,
+            Self::NoAccount(_) => problem::NO_ACCOUNT,
             Self::PersonState(..) => problem::BAD_PERSON_STATE,
             Self::CertificateTaken => problem::CERTIFICATE_TAKEN,
             Self::Store(_) => problem::STORE_FAILED,

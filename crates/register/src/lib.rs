@@ -4,6 +4,7 @@
 //! Every change is one [`chancery_store::Store::write`] whose entry names the actor. Nobody is registered without a
 //! sponsor, an owner, a purpose and an end.
 
+mod accounts;
 mod agents;
 mod blueprints;
 mod certificates;

@@ -28,6 +28,8 @@ pub struct Config {
     pub never_enrolled: Span,
     /// Our issuer: the audience of platforms' tokens if nothing is said.
     pub issuer: String,
+    /// The issuers of the identity providers whose word is taken for who people are.
+    pub providers: Vec<String>,
     /// Whether clients may register themselves with a code.
     pub registration: bool,
     /// Our own SPIFFE trust domain, `spiffe://acme.example`, if there is one.
@@ -45,6 +47,7 @@ impl Default for Config {
             expiring: Span::days(14),
             never_enrolled: Span::days(7),
             issuer: "http://127.0.0.1:8420".into(),
+            providers: Vec::new(),
             registration: false,
             trust_domain: None,
             fetch: chancery_fetch::Config::default(),

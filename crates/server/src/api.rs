@@ -53,6 +53,10 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/people/{name}/suspend", post(people::suspend::handle))
         .route("/v1/people/{name}/resume", post(people::resume::handle))
         .route("/v1/people/{name}/setup-link", post(people::link::handle))
+        .route(
+            "/v1/people/{name}/accounts",
+            get(people::accounts::list).post(people::accounts::add).delete(people::accounts::remove),
+        )
         .route("/v1/keys/rotate", post(keys::rotate::handle))
         .route("/v1/sessions", get(sessions::list::handle))
         .route("/v1/sessions/{id}/end", post(sessions::end::handle))

@@ -379,6 +379,7 @@ fn follow(engine: &Engine, changed: &Changed) {
         Changed::Tool(tool) => engine.tool_changed(tool),
         Changed::Session(_)
         | Changed::Person(_)
+        | Changed::Account(_)
         | Changed::ClientSecret(_)
         | Changed::ClientCertificate(_)
         | Changed::Client(_)

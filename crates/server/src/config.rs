@@ -77,6 +77,8 @@ pub struct Delegation {
     pub depth: usize,
     /// Authorization servers that take identity assertions of ours.
     pub partners: Vec<Partner>,
+    /// Identity providers whose word is taken for who people are.
+    pub providers: Vec<Provider>,
     /// The audience of transaction tokens; the address of this server where there is none.
     pub transactions: Option<String>,
 }
@@ -92,9 +94,23 @@ pub struct Partner {
     pub client_id: Option<String>,
 }
 
+/// An identity provider whose word is taken for who people are, where a person has an account at it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// Its issuer identifier.
+    pub issuer: String,
+    /// Where its keys are, if not where its metadata says.
+    #[serde(default)]
+    pub jwks_uri: Option<String>,
+    /// Which of its tenants is meant, where it has several.
+    #[serde(default)]
+    pub tenant: Option<String>,
+}
+
 impl Default for Delegation {
     fn default() -> Self {
-        Self { depth: 4, partners: Vec::new(), transactions: None }
+        Self { depth: 4, partners: Vec::new(), providers: Vec::new(), transactions: None }
     }
 }
 
@@ -287,6 +303,7 @@ impl Config {
         check_kek(&self.kek, &self.data)?;
         check_tokens(&self.tokens)?;
         check_delegation(&self.delegation)?;
+        check_providers(self)?;
         settings::fetch(self).check().map_err(|e| ConfigError::key("fetch", e.to_string()))?;
         self.spiffe.as_ref().map_or(Ok(()), Spiffe::check)?;
         self.tls.as_ref().map_or(Ok(()), Tls::check)?;
@@ -336,6 +353,27 @@ fn check_delegation(delegation: &Delegation) -> Result<(), ConfigError> {
     if !(1..=16).contains(&delegation.depth) {
         let message = format!("{} is not within 1 and 16", delegation.depth);
         return Err(ConfigError::key("delegation.depth", message));
+    }
+    Ok(())
+}
+
+/// Their keys have to be reachable by the one fetcher, and each is there once.
+fn check_providers(config: &Config) -> Result<(), ConfigError> {
+    let fetch = settings::fetch(config);
+    let providers = &config.delegation.providers;
+    for (at, provider) in providers.iter().enumerate() {
+        let bad = |field: &str, why: String| ConfigError::key(format!("delegation.providers.{field}"), why);
+        let permitted = |field: &str, url: &str| fetch.permits(url).map_err(|e| bad(field, e.to_string()));
+        match &provider.jwks_uri {
+            Some(url) => permitted("jwks_uri", url)?,
+            None => permitted("issuer", &provider.issuer)?,
+        };
+        if providers[..at].iter().any(|other| other.issuer == provider.issuer) {
+            return Err(bad("issuer", format!("`{}` is there twice", provider.issuer)));
+        }
+        if config.public_url.as_ref() == Some(&provider.issuer) {
+            return Err(bad("issuer", "it is this server itself, whose word is no evidence for it".to_owned()));
+        }
     }
     Ok(())
 }

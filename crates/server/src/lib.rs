@@ -23,6 +23,6 @@ mod spiffe;
 
 pub use app::App;
 pub use config::{
-    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Oauth, Partner, Pin, Places, Registration,
+    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Oauth, Partner, Pin, Places, Provider, Registration,
     SocketMode, Spiffe, Tls, Tokens, Transport, Upstream, Workload,
 };

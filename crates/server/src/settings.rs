@@ -3,7 +3,7 @@
 use chancery_authenticate::{DelegationLimits, SessionLimits};
 use chancery_gateway::{Inject, PinMode, ServerConfig};
 
-use crate::{Config, Partner, Pin, Registration, Transport, Upstream};
+use crate::{Config, Partner, Pin, Provider, Registration, Transport, Upstream};
 
 /// The room that knows who is calling.
 pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate::Config {
@@ -14,6 +14,7 @@ pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate:
         token_lifetime: config.tokens.lifetime(),
         delegation: DelegationLimits { depth: config.delegation.depth },
         partners: config.delegation.partners.iter().map(partner).collect(),
+        providers: config.delegation.providers.iter().map(provider).collect(),
         transactions: config.delegation.transactions.clone(),
         require_pushed: config.oauth.require_pushed_authorization_requests,
         registration: config.oauth.registration != Registration::Off,
@@ -30,11 +31,20 @@ fn partner(partner: &Partner) -> chancery_authenticate::Partner {
     chancery_authenticate::Partner { issuer: partner.issuer.clone(), client_id: partner.client_id.clone() }
 }
 
+fn provider(provider: &Provider) -> chancery_authenticate::Provider {
+    chancery_authenticate::Provider {
+        issuer: provider.issuer.clone(),
+        jwks_uri: provider.jwks_uri.clone(),
+        tenant: provider.tenant.clone(),
+    }
+}
+
 /// The room that registers.
 pub(crate) fn register(config: &Config, url: &str) -> chancery_register::Config {
     chancery_register::Config {
         issuer: url.to_owned(),
         registration: config.oauth.registration != Registration::Off,
+        providers: config.delegation.providers.iter().map(|provider| provider.issuer.clone()).collect(),
         trust_domain: config.spiffe.as_ref().map(|spiffe| format!("spiffe://{}", spiffe.trust_domain)),
         fetch: fetch(config),
         ..chancery_register::Config::default()

@@ -8,6 +8,7 @@
 //!
 //! One module per noun: functions on [`Tx`] write, functions on [`Reader`] (a `&Store` or a `&mut Tx`) read.
 
+pub mod accounts;
 pub mod agents;
 pub mod blueprints;
 pub mod bodies;

@@ -323,3 +323,32 @@ async fn blueprints_and_their_instances() {
     assert_eq!(desk.run(&format!("agent manifest crm-late --approve {}", digest("0"))).await.exit, 8);
     assert_eq!(desk.json("blueprint manifest crm").await["digest"], json!(null));
 }
+
+#[tokio::test]
+async fn people_their_accounts_and_trust_sources() {
+    let issuer = "https://login.example.com";
+    let builder = TestApp::builder().config(|config| {
+        let provider = chancery_server::Provider { issuer: issuer.to_owned(), jwks_uri: None, tenant: None };
+        config.delegation.providers = vec![provider];
+    });
+    let desk = Desk { app: on_real_time(builder).start().await, upstream: HttpUpstream::start().await };
+    desk.ok("person add mara@example.com --display Mara").await;
+    let account = format!("mara@example.com --issuer {issuer} --subject 00u1|x");
+    assert_eq!(desk.json(&format!("person account add {account}")).await["subject"], "00u1|x");
+    let again = desk.run(&format!("person account add {account}")).await;
+    assert_eq!((again.exit, again.err.contains("C1063")), (8, true), "{}", again.err);
+    let listed = desk.ok("person account list mara@example.com").await;
+    assert_eq!(listed, format!("mara@example.com\t{issuer}\t00u1|x\n"));
+    desk.ok(&format!("person account remove {account} --reason left")).await;
+    assert_eq!(desk.ok("person account list mara@example.com").await, "");
+
+    desk.ok("agent register mesh --sponsor m@example.com --owner l@example.com --purpose x").await;
+    let subject = "spiffe://mesh.example/ns/pay/sa/mesh";
+    let add = format!("trust add mesh --agent mesh --kind spiffe_x509 --subject {subject}");
+    let keyless = desk.run(&add).await;
+    assert!(keyless.err.contains("C1043") && keyless.err.contains("bundle endpoint"), "{}", keyless.err);
+    let added = desk.json(&format!("{add} --bundle-url https://mesh.example/bundle.json")).await;
+    assert_eq!((added["issuer"].as_str(), added["agent"].as_str()), (Some("spiffe://mesh.example"), Some("mesh")));
+    assert!(desk.ok("trust list").await.contains(subject));
+    desk.ok("trust remove mesh --reason moved").await;
+}

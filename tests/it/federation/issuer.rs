@@ -194,12 +194,17 @@ pub fn workflow(issuer: &str) -> Value {
 /// A process that has nothing but what its platform gave it, and a key that it made a moment ago.
 pub struct Workload<'a> {
     app: &'a TestApp,
-    key: AgentKey,
+    key: Arc<AgentKey>,
 }
 
 impl<'a> Workload<'a> {
     pub fn new(app: &'a TestApp) -> Self {
-        Self { app, key: AgentKey::generate().unwrap() }
+        Self::with(app, Arc::new(AgentKey::generate().unwrap()))
+    }
+
+    /// The same with a key that it has.
+    pub fn with(app: &'a TestApp, key: Arc<AgentKey>) -> Self {
+        Self { app, key }
     }
 
     fn proof(&self, url: &str, token: Option<&str>, nonce: Option<&str>) -> String {

@@ -124,7 +124,7 @@ impl Authenticator {
     }
 
     /// What a client asks for at a resource of ours: the details it names, or everything at this one server.
-    pub(super) fn wanted_limits(&self, form: &Form<'_>, resource: &str) -> Result<Vec<Limit>, OauthError> {
+    pub(crate) fn wanted_limits(&self, form: &Form<'_>, resource: &str) -> Result<Vec<Limit>, OauthError> {
         let nobodys = || {
             let why = "people let agents reach upstream servers: ask for the resource of one";
             OauthError::new(problem::BAD_RESOURCE, "invalid_target", why)

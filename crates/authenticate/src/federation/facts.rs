@@ -11,11 +11,11 @@ const INSTANCE: usize = 128;
 
 /// What a platform says of a workload.
 #[derive(Debug)]
-pub(super) struct Facts(Value);
+pub(crate) struct Facts(Value);
 
 impl Facts {
     /// Of a payload whose signature was verified. Names that come twice are refused, at any depth.
-    pub(super) fn read(payload: &[u8]) -> Result<Self, String> {
+    pub(crate) fn read(payload: &[u8]) -> Result<Self, String> {
         let limits = Limits { depth: 16, keys: 500 };
         match parse_strict(payload, limits).map_err(|e| format!("its claims are not acceptable JSON: {e}"))? {
             object @ Value::Object(_) => Ok(Self(object)),
@@ -23,23 +23,28 @@ impl Facts {
         }
     }
 
+    /// A claim, whatever it is.
+    pub(crate) fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     /// Is there such a claim, whatever it says?
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some()
     }
 
     /// A claim that is a text.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
     }
 
     /// A claim that is a time (RFC 7519, section 2, NumericDate).
-    pub(super) fn time(&self, name: &str) -> Option<Timestamp> {
+    pub(crate) fn time(&self, name: &str) -> Option<Timestamp> {
         NumericDate::deserialize(self.0.get(name)?).ok().map(NumericDate::timestamp)
     }
 
     /// The audience, if it is exactly one: a text, or an array of one text. A token for us and others is others' too.
-    pub(super) fn audience(&self) -> Option<&str> {
+    pub(crate) fn audience(&self) -> Option<&str> {
         match self.0.get("aud")? {
             Value::String(one) => Some(one),
             Value::Array(several) => match several.as_slice() {

@@ -1,8 +1,10 @@
 //! `grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer` (RFC 7523, section 2.1): a platform's token for one of ours,
-//! without any secret (MCP SEP-1933, workload identity federation).
+//! without any secret (MCP SEP-1933, workload identity federation). What an identity provider says of a person is judged in
+//! [`super::identity_assertion`].
 
 use chancery_model::problem;
 
+use super::identity_assertion::is_identity_assertion;
 use super::{Call, OauthError, TokenBody};
 use crate::authenticator::Authenticator;
 
@@ -13,6 +15,9 @@ impl Authenticator {
     pub(super) async fn jwt_bearer(&self, call: &Call<'_>) -> Result<TokenBody, OauthError> {
         let form = &call.form;
         let assertion = form.needed("assertion")?;
+        if is_identity_assertion(assertion) {
+            return self.identity_asserted(call, assertion).await;
+        }
         let other = form.one("client_assertion")?.is_some() || form.one("client_secret")?.is_some();
         if other || call.request.authorization.is_some() {
             let why = "the platform's token is all that is needed: send no other authentication beside it";

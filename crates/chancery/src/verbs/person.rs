@@ -6,7 +6,7 @@ use serde_json::json;
 use super::agent::items;
 use crate::context::Context;
 use crate::failure::Done;
-use crate::http::encoded;
+use crate::http::{encoded, query};
 use crate::output::{Column, column, wide};
 
 /// What can be done with people.
@@ -22,10 +22,30 @@ pub enum Verb {
     Suspend(Because),
     /// Let a person sign in again; what ended stays ended
     Resume(Because),
+    /// What identity providers call people: whose assertions are about whom
+    #[command(subcommand)]
+    Account(AccountVerb),
     /// Make a one-time link with which they sign in; it voids the ones before
     #[command(after_help = LINK)]
     Link(Name),
 }
+
+/// What can be done with accounts.
+#[derive(Debug, Subcommand)]
+pub enum AccountVerb {
+    /// Say that an account at an identity provider is this person's
+    #[command(after_help = ACCOUNT)]
+    Add(Account),
+    /// List the accounts of a person
+    List(Name),
+    /// Take an account away: what agents do in the person's name ends at once
+    Remove(RemoveAccount),
+}
+
+const ACCOUNT: &str = "\
+Examples:
+  chancery person account add mara@example.com --issuer https://login.example.com --subject 00u1a2b3c4
+The issuer is one of `[[delegation.providers]]`. Issuer and subject are compared letter by letter; an account is one person's.";
 
 const LINK: &str = "\
 Examples:
@@ -59,6 +79,36 @@ pub struct Because {
     reason: Option<String>,
 }
 
+/// An account of a person.
+#[derive(Debug, Args)]
+pub struct Account {
+    /// The person's name
+    name: String,
+    /// The provider: the `iss` of what it writes
+    #[arg(long, value_name = "URL")]
+    issuer: String,
+    /// What it calls them: the `sub`
+    #[arg(long, value_name = "TEXT")]
+    subject: String,
+}
+
+/// An account that is to go, and why.
+#[derive(Debug, Args)]
+pub struct RemoveAccount {
+    #[command(flatten)]
+    account: Account,
+    /// Why; stands in the log
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+const ACCOUNTS: &[Column] = &[
+    column("PERSON", "/person"),
+    column("ISSUER", "/issuer"),
+    column("SUBJECT", "/subject"),
+    wide("ADDED", "/created_at"),
+];
+
 const COLUMNS: &[Column] = &[
     column("NAME", "/name"),
     column("DISPLAY", "/display"),
@@ -83,9 +133,31 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
         Verb::List => context.output.list(COLUMNS, items(&admin.get("/v1/people").await?)),
         Verb::Suspend(args) => step(context, args, "suspend").await,
         Verb::Resume(args) => step(context, args, "resume").await,
+        Verb::Account(verb) => account(context, verb).await,
         Verb::Link(args) => {
             let path = format!("/v1/people/{}/setup-link", encoded(&args.name));
             context.output.item(LINKS, &admin.post(&path, &json!({})).await?)
+        }
+    }
+}
+
+async fn account(context: &Context, verb: &AccountVerb) -> Done {
+    let admin = context.admin()?;
+    let path = |name: &str| format!("/v1/people/{}/accounts", encoded(name));
+    match verb {
+        AccountVerb::Add(args) => {
+            let body = json!({"issuer": args.issuer, "subject": args.subject});
+            context.output.item(ACCOUNTS, &admin.post(&path(&args.name), &body).await?)
+        }
+        AccountVerb::List(args) => context.output.list(ACCOUNTS, items(&admin.get(&path(&args.name)).await?)),
+        AccountVerb::Remove(RemoveAccount { account, reason }) => {
+            let which = [
+                ("issuer", Some(account.issuer.as_str())),
+                ("subject", Some(account.subject.as_str())),
+                ("reason", reason.as_deref()),
+            ];
+            let path = format!("{}{}", path(&account.name), query(&which));
+            context.output.item(ACCOUNTS, &admin.delete(&path).await?)
         }
     }
 }

@@ -97,7 +97,7 @@ impl CodeView {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Because {
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl Because {

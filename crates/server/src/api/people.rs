@@ -3,6 +3,7 @@
 use chancery_model::{Person, PersonState};
 use serde::Serialize;
 
+pub(crate) mod accounts;
 pub(crate) mod add;
 pub(crate) mod link;
 pub(crate) mod list;

@@ -249,6 +249,32 @@ async fn a_code_needs_its_client_its_verifier_its_key_and_its_time() {
     assert_eq!(flow.redeem(&code).await.json()["error"], "invalid_grant", "a code lives a minute");
 }
 
+/// Somebody else's code, put into the flow of this browser, does not fit its verifier, nor does a verifier that was good
+/// before (RFC 9700, section 4.5).
+#[tokio::test]
+async fn codes_of_two_flows_cannot_be_swapped() {
+    let mut flow = Flow::start().await;
+    let request = flow.request();
+    let own = flow.code(&request).await;
+    let other_verifier = "b".repeat(43);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, other_verifier.as_bytes());
+    let challenge = chancery_authenticate::jose::encode(digest.as_ref());
+    let own_browser = std::mem::replace(&mut flow.browser, Browser::of_person(&flow.app, "lee").await);
+    let injected = flow.code(&with(&request, &[("code_challenge", &challenge)])).await;
+    flow.browser = own_browser;
+    let redeem = async |flow: &Flow, code: &str, verifier: &str| {
+        let form = [("grant_type", CODE), ("code", code), ("code_verifier", verifier)];
+        flow.post("/oauth/token", &form).await
+    };
+    for (code, verifier) in [(&injected, VERIFIER), (&own, other_verifier.as_str())] {
+        assert_eq!(redeem(&flow, code, verifier).await.json()["error"], "invalid_grant");
+    }
+    let tokens = redeem(&flow, &own, VERIFIER).await.ok();
+    assert_eq!(redeem(&flow, &injected, VERIFIER).await.json()["error"], "invalid_grant", "a verifier that was used");
+    assert!(flow.is_in_force(tokens["access_token"].as_str().unwrap()).await, "a wrong guess ends nothing");
+    redeem(&flow, &injected, &other_verifier).await.ok();
+}
+
 #[tokio::test]
 async fn a_few_wrong_verifiers_are_the_end_of_a_code() {
     let mut flow = Flow::start().await;

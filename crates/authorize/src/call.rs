@@ -140,31 +140,73 @@ impl<'a> ServerAct<'a> {
     }
 }
 
+/// Who asked, and under which circumstances: [`Acting`] as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asker {
+    /// The agent's name.
+    pub agent: String,
+    /// The human on whose behalf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub human: Option<String>,
+    /// The agents for whom, the root's first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<String>,
+    /// What its sessions were narrowed to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Arc<[Limit]>>,
+    /// Seconds since its session was opened.
+    pub session_age: i64,
+    /// The stated reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What else was known.
+    #[serde(default, skip_serializing_if = "Facts::is_none")]
+    pub facts: Facts,
+}
+
+impl Asker {
+    /// As it is asked with; `ancestors` are its own, borrowed.
+    pub(crate) fn acting<'a>(&'a self, ancestors: &'a [&'a str]) -> Acting<'a> {
+        Acting {
+            human: self.human.as_deref(),
+            ancestors,
+            limits: &self.limits,
+            session_age: Span::seconds(self.session_age),
+            reason: self.reason.as_deref(),
+            facts: &self.facts,
+            ..Acting::of(&self.agent)
+        }
+    }
+
+    /// The agents for whom it acted, as [`Asker::acting`] borrows them.
+    pub(crate) fn ancestors(&self) -> Vec<&str> {
+        self.ancestors.iter().map(String::as_str).collect()
+    }
+}
+
+impl From<&Acting<'_>> for Asker {
+    fn from(by: &Acting<'_>) -> Self {
+        Self {
+            agent: by.agent.to_owned(),
+            human: by.human.map(str::to_owned),
+            ancestors: by.ancestors.iter().map(|name| (*name).to_owned()).collect(),
+            limits: by.limits.to_vec(),
+            session_age: by.session_age.as_seconds(),
+            reason: by.reason.map(str::to_owned),
+            facts: by.facts.clone(),
+        }
+    }
+}
+
 /// A question as it is kept with its decision, so that the answer can be explained later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "asked", rename_all = "snake_case")]
 pub enum Asked {
     /// A call of a tool.
     ToolCall {
-        /// The agent's name.
-        agent: String,
-        /// The human on whose behalf.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        human: Option<String>,
-        /// The agents for whom, the root's first.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        ancestors: Vec<String>,
-        /// What its sessions were narrowed to.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        limits: Vec<Arc<[Limit]>>,
-        /// Seconds since its session was opened.
-        session_age: i64,
-        /// The stated reason.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-        /// What else was known.
-        #[serde(default, skip_serializing_if = "Facts::is_none")]
-        facts: Facts,
+        /// Who asked.
+        #[serde(flatten)]
+        by: Asker,
         /// The server.
         server: String,
         /// The tool.
@@ -175,25 +217,9 @@ pub enum Asked {
     },
     /// Any other act at a server.
     ServerAct {
-        /// The agent's name.
-        agent: String,
-        /// The human on whose behalf.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        human: Option<String>,
-        /// The agents for whom, the root's first.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        ancestors: Vec<String>,
-        /// What its sessions were narrowed to.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        limits: Vec<Arc<[Limit]>>,
-        /// Seconds since its session was opened.
-        session_age: i64,
-        /// The stated reason.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-        /// What else was known.
-        #[serde(default, skip_serializing_if = "Facts::is_none")]
-        facts: Facts,
+        /// Who asked.
+        #[serde(flatten)]
+        by: Asker,
         /// The server.
         server: String,
         /// The action.
@@ -209,13 +235,7 @@ pub enum Asked {
 impl From<&ToolCall<'_>> for Asked {
     fn from(call: &ToolCall<'_>) -> Self {
         Self::ToolCall {
-            agent: call.by.agent.to_owned(),
-            human: call.by.human.map(str::to_owned),
-            ancestors: call.by.ancestors.iter().map(|name| (*name).to_owned()).collect(),
-            limits: call.by.limits.to_vec(),
-            session_age: call.by.session_age.as_seconds(),
-            reason: call.by.reason.map(str::to_owned),
-            facts: call.by.facts.clone(),
+            by: Asker::from(&call.by),
             server: call.server.to_owned(),
             tool: call.tool.to_owned(),
             args: call.args.clone(),
@@ -226,13 +246,7 @@ impl From<&ToolCall<'_>> for Asked {
 impl From<&ServerAct<'_>> for Asked {
     fn from(act: &ServerAct<'_>) -> Self {
         Self::ServerAct {
-            agent: act.by.agent.to_owned(),
-            human: act.by.human.map(str::to_owned),
-            ancestors: act.by.ancestors.iter().map(|name| (*name).to_owned()).collect(),
-            limits: act.by.limits.to_vec(),
-            session_age: act.by.session_age.as_seconds(),
-            reason: act.by.reason.map(str::to_owned),
-            facts: act.by.facts.clone(),
+            by: Asker::from(&act.by),
             server: act.server.to_owned(),
             action: act.action.to_owned(),
             resource: act.resource.map(str::to_owned),

@@ -186,8 +186,8 @@ impl Tally {
         if outcome == Outcome::StepUp {
             self.max_age = Some(self.max_age.map_or(rule.max_age, |age| age.min(rule.max_age)));
         }
-        let held = self.strictest.as_ref().map_or(0, |(outcome, _)| strictness(*outcome));
-        if strictness(outcome) > held {
+        let held = self.strictest.as_ref().map_or(0, |(outcome, _)| outcome.strictness());
+        if outcome.strictness() > held {
             self.strictest = Some((outcome, determining.clone()));
         }
         self.permits.push(determining);
@@ -205,15 +205,6 @@ impl Tally {
         };
         let max_age = max_age.filter(|_| outcome == Outcome::StepUp);
         Decision { outcome, determining, errors, policy_version, part: None, max_age }
-    }
-}
-
-pub(crate) fn strictness(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::Allow => 1,
-        Outcome::StepUp => 2,
-        Outcome::RequireApproval => 3,
-        Outcome::Deny => 4,
     }
 }
 

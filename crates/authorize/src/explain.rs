@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{Effect, Expr, ExprKind, UnaryOp, Value, Var};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::parser::Loc;
-use chancery_model::{Covered, Decision, Grant, Hash, NearMiss, Outcome, Span, Timestamp};
+use chancery_model::{Covered, Decision, Grant, Hash, NearMiss, Outcome, Share, Timestamp};
 
 use crate::call::{Acting, Asked, ServerAct, ToolCall};
 use crate::decide::{Candidate, For, Judge, Query, decide, satisfied, slice, truth};
@@ -18,6 +18,7 @@ use crate::engine::{Engine, State, query};
 use crate::grants::{Grants, Row};
 use crate::rule::{Parts, Rule};
 use crate::scope::{Side, Slots};
+use crate::verdict::Verdict;
 
 /// How many policies whose scope did not match are named: the first few tell what is missing.
 const OTHERS: usize = 20;
@@ -32,48 +33,34 @@ impl Engine {
                 let (state, grants) = self.parts();
                 explained(&state, grants, query::evaluation(&state, evaluation.question(), now), now)
             }
-            Asked::ToolCall { agent, human, ancestors, limits, session_age, reason, facts, server, tool, args } => {
-                let (human, reason, age) = (human.as_deref(), reason.as_deref(), Span::seconds(*session_age));
-                let ancestors: Vec<&str> = ancestors.iter().map(String::as_str).collect();
-                let by = Acting {
-                    facts,
-                    human,
-                    ancestors: &ancestors,
-                    limits,
-                    session_age: age,
-                    reason,
-                    ..Acting::of(agent)
-                };
-                self.explain_tool_call(
-                    &ToolCall { by, server, tool, definition: None, args, args_digest: Hash::default() },
-                    now,
-                )
+            Asked::ToolCall { by, server, tool, args } => {
+                let ancestors = by.ancestors();
+                self.explain_tool_call(&tool_call(by.acting(&ancestors), server, tool, args), now)
             }
-            Asked::ServerAct {
-                agent,
-                human,
-                ancestors,
-                limits,
-                session_age,
-                reason,
-                facts,
-                server,
-                action,
-                resource,
-            } => {
-                let (human, reason, age) = (human.as_deref(), reason.as_deref(), Span::seconds(*session_age));
-                let ancestors: Vec<&str> = ancestors.iter().map(String::as_str).collect();
-                let by = Acting {
-                    facts,
-                    human,
-                    ancestors: &ancestors,
-                    limits,
-                    session_age: age,
-                    reason,
-                    ..Acting::of(agent)
-                };
-                let resource = resource.as_deref();
-                self.explain_server_act(&ServerAct { by, server, action, resource, args_digest: Hash::default() }, now)
+            Asked::ServerAct { by, server, action, resource } => {
+                let ancestors = by.ancestors();
+                self.explain_server_act(&server_act(by.acting(&ancestors), server, action, resource.as_deref()), now)
+            }
+        }
+    }
+
+    /// The answer of each whose right it takes, the person's first and the task's last; empty where it takes the right of
+    /// the agent that acts, and nobody else's.
+    pub fn shares(&self, asked: &Asked, now: Timestamp) -> Vec<Share> {
+        let (state, grants) = self.parts();
+        match asked {
+            Asked::Evaluation(_) => Vec::new(),
+            Asked::ToolCall { by, server, tool, args } => {
+                let ancestors = by.ancestors();
+                let call = tool_call(by.acting(&ancestors), server, tool, args);
+                let asked = query::tool_call(&state, &call, now).map(|(query, _)| query);
+                shares(&state, grants, asked, (&call.by, &call.covered()), now)
+            }
+            Asked::ServerAct { by, server, action, resource } => {
+                let ancestors = by.ancestors();
+                let act = server_act(by.acting(&ancestors), server, action, resource.as_deref());
+                let asked = query::server_act(&state, &act, now).map(|(query, _)| query);
+                shares(&state, grants, asked, (&act.by, &act.covered()), now)
             }
         }
     }
@@ -91,6 +78,14 @@ impl Engine {
         let asked = query::server_act(&state, act, now).map(|(query, _)| query);
         together(&state, grants, asked, (&act.by, &act.covered()), now)
     }
+}
+
+fn tool_call<'a>(by: Acting<'a>, server: &'a str, tool: &'a str, args: &'a serde_json::Value) -> ToolCall<'a> {
+    ToolCall { by, server, tool, definition: None, args, args_digest: Hash::default() }
+}
+
+fn server_act<'a>(by: Acting<'a>, server: &'a str, action: &'a str, resource: Option<&'a str>) -> ServerAct<'a> {
+    ServerAct { by, server, action, resource, args_digest: Hash::default() }
 }
 
 /// The grants as they were at a moment: those of later are left out, those revoked later were in force.
@@ -115,7 +110,7 @@ fn together(
         Ok(query) => query,
         refused => return explained(state, grants, refused, now),
     };
-    let several = !(by.ancestors.is_empty() && by.human.is_none() && by.limits.is_empty());
+    let several = takes_several(by);
     let of = |part: String, misses: Vec<NearMiss>| {
         let part = several.then_some(part);
         misses.into_iter().map(move |miss| NearMiss { part: part.clone(), ..miss })
@@ -126,6 +121,44 @@ fn together(
     let task = covered(by, acts).err().map(|refusal| vec![miss("(limits)", refusal.why())]).unwrap_or_default();
     let own = explained(state, grants, Ok(query), now);
     of(Part::Agent(by.agent).named(), own).chain(others).chain(of("task".to_owned(), task)).collect()
+}
+
+/// Whether it takes more than the right of the agent that acts.
+fn takes_several(by: &Acting<'_>) -> bool {
+    !(by.ancestors.is_empty() && by.human.is_none() && by.limits.is_empty())
+}
+
+/// What each whose right it takes says.
+fn shares(
+    state: &State,
+    grants: &Grants,
+    asked: Result<Query, query::Refusal>,
+    (by, acts): (&Acting<'_>, &[Covered<'_>]),
+    now: Timestamp,
+) -> Vec<Share> {
+    let Ok(query) = asked else { return Vec::new() };
+    if !takes_several(by) {
+        return Vec::new();
+    }
+    let answer = |asked: Result<Query, query::Refusal>| match asked {
+        Ok(query) => Verdict::of(decide(&state.snapshot, grants, state, &query, now)),
+        Err(refusal) => refusal.verdict(&state.snapshot),
+    };
+    let mut shares: Vec<Share> =
+        parts(by).map(|part| share(part.named(), answer(asked_of(state, &query, part, now)))).collect();
+    shares.reverse();
+    shares.push(share(Part::Agent(by.agent).named(), answer(Ok(query))));
+    if !by.limits.is_empty() {
+        let outcome = if covered(by, acts).is_ok() { Outcome::Allow } else { Outcome::Deny };
+        let why = covered(by, acts).err().map(|refusal| refusal.why().to_string()).unwrap_or_default();
+        shares.push(Share { part: "task".to_owned(), outcome, policies: Vec::new(), why });
+    }
+    shares
+}
+
+fn share(part: String, verdict: Verdict) -> Share {
+    let policies = verdict.decision.determining.iter().map(|d| d.policy.to_string()).collect();
+    Share { part, outcome: verdict.decision.outcome, policies, why: verdict.why.into_owned() }
 }
 
 fn explained(state: &State, grants: &Grants, asked: Result<Query, query::Refusal>, now: Timestamp) -> Vec<NearMiss> {

@@ -36,7 +36,7 @@ pub use authzen::{
     ActionRef, BadEvaluation, EntityRef, Evaluation, Evaluations, Options, PartialEvaluation, Question, Semantics,
     evaluations,
 };
-pub use call::{Acting, Asked, Facts, ServerAct, ToolCall};
+pub use call::{Acting, Asked, Asker, Facts, ServerAct, ToolCall};
 pub use diagnostic::{Diagnostic, Severity};
 pub use engine::Engine;
 pub use engine::delegate::{From, Link};

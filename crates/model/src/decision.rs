@@ -18,6 +18,18 @@ pub enum Outcome {
     StepUp,
 }
 
+impl Outcome {
+    /// The strictest of several answers stands: the one whose number is highest. None is 0.
+    pub fn strictness(self) -> u8 {
+        match self {
+            Self::Allow => 1,
+            Self::StepUp => 2,
+            Self::RequireApproval => 3,
+            Self::Deny => 4,
+        }
+    }
+}
+
 /// A policy or grant that determined the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Determining {
@@ -38,6 +50,19 @@ pub struct NearMiss {
     /// Whose right it is about, where it takes those of several: "person `anna`", "agent `billing`", "task".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
+}
+
+/// The answer of one of several whose right it takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Whose: "person `anna`", "agent `billing`", "task".
+    pub part: String,
+    /// Its answer; the strictest of all stands.
+    pub outcome: Outcome,
+    /// The policies that determined it.
+    pub policies: Vec<String>,
+    /// Why not; empty for one that allows.
+    pub why: String,
 }
 
 /// The answer with its reasons. Whether it was recorded, and under which id, is for the record to say.

@@ -38,7 +38,7 @@ pub use change::Changed;
 pub use client::{Client, ClientKind};
 pub use client_secret::ClientSecret;
 pub use consent::Consent;
-pub use decision::{Decision, Determining, NearMiss, Outcome};
+pub use decision::{Decision, Determining, NearMiss, Outcome, Share};
 pub use entry::{
     Authority, Body, Change, Commitment, DecodeError, Draft, Entry, Header, HeaderRef, Kind, Position,
     Result as ActResult, Sealed, What, Who, Why,

@@ -11,7 +11,7 @@ use chancery_model::{Covered, Limit, Timestamp};
 use super::query::{self, Refusal};
 use super::{Engine, State, delegate};
 use crate::call::Acting;
-use crate::decide::{For, Query, strictness};
+use crate::decide::{For, Query};
 use crate::entity::Node;
 use crate::verdict::Verdict;
 
@@ -98,7 +98,7 @@ impl Engine {
 
 /// The stricter of two answers. Two that allow allow by everything that determined either.
 fn stricter(mut first: Verdict, second: Verdict) -> Verdict {
-    match strictness(second.decision.outcome).cmp(&strictness(first.decision.outcome)) {
+    match second.decision.outcome.strictness().cmp(&first.decision.outcome.strictness()) {
         std::cmp::Ordering::Greater => second,
         std::cmp::Ordering::Less => first,
         std::cmp::Ordering::Equal => {

@@ -398,7 +398,7 @@ pub(crate) fn linkable(
     principal: &EntityUID,
     resource: &EntityUID,
 ) -> Result<(), String> {
-    let fits = |side: &Side, slot: &EntityUID, takes: &dyn Fn(&Action, &EntityType) -> bool| {
+    let fits = |side: &Side, slot: &EntityUID, exact: bool, takes: &dyn Fn(&Action, &EntityType) -> bool| {
         snapshot.actions.values().filter(|action| rule.scope.action.admits(&action.node)).any(|action| {
             let kinds = snapshot.schema.entity_types().map(|kind| (kind.name(), kind));
             let mut below = kinds.filter(|(kind, _)| takes(action, kind));
@@ -407,15 +407,19 @@ pub(crate) fn linkable(
                 let under = snapshot.schema.get_entity_type(slot.entity_type());
                 let under = under.is_some_and(|slot| slot.has_descendant_entity_type(kind));
                 let typed = side.kind().is_none_or(|wanted| **wanted == *kind);
-                typed && (is_slot || (under && !matches!(side, Side::Eq(_))))
+                typed && (is_slot || (under && !exact))
             })
         })
     };
-    if !fits(&rule.scope.principal, principal, &Action::takes_principal) {
-        return Err(format!("template `{}` cannot be granted to a {}", rule.id, principal.entity_type()));
-    }
-    if !fits(&rule.scope.resource, resource, &Action::takes_resource) {
-        return Err(format!("template `{}` cannot be granted on a {}", rule.id, resource.entity_type()));
-    }
-    Ok(())
+    let demand = |what: &str, side: &Side, slot: &EntityUID, takes: &dyn Fn(&Action, &EntityType) -> bool| {
+        let exact = matches!(side, Side::Eq(_));
+        if fits(side, slot, exact, takes) {
+            return Ok(());
+        }
+        let all = exact && fits(side, slot, false, takes);
+        let hint = if all { ": it says `==`, and `in` would take all that is in one" } else { "" };
+        Err(format!("template `{}` cannot be granted {what} a {}{hint}", rule.id, slot.entity_type()))
+    };
+    demand("to", &rule.scope.principal, principal, &Action::takes_principal)?;
+    demand("on", &rule.scope.resource, resource, &Action::takes_resource)
 }

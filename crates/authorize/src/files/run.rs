@@ -1,8 +1,8 @@
 //! Policy tests: Cedar's `run-tests` shape, answered by the same engine as real questions.
 //!
 //! A file is an array of `{name, request {principal, action, resource, context}, entities, decision, reason,
-//! num_errors}`. Two things are more than Cedar's: `grants` of a case (`[{template, principal, resource}]`), and
-//! the decisions `require_approval` and `step_up`. Agents and servers of a request need not be declared, and a context
+//! num_errors}`. Two things are more than Cedar's: `grants` of a case (`[{template, principal, resource,
+//! mode}]`, by itself where no `mode` is said), and the decisions `require_approval` and `step_up`. Agents and servers of a request need not be declared, and a context
 //! need not state what nothing was done yet for: meters stand at 0, a session did nothing.
 
 use std::collections::BTreeSet;
@@ -54,6 +54,12 @@ struct Link {
     template: String,
     principal: String,
     resource: String,
+    #[serde(default = "autonomous")]
+    mode: GrantMode,
+}
+
+fn autonomous() -> GrantMode {
+    GrantMode::Autonomous
 }
 
 /// Runs the test files of a directory. The error is that of a directory that would not come into force.
@@ -230,7 +236,7 @@ fn grant(link: &Link, number: usize) -> Option<Grant> {
         template: link.template.clone(),
         principal: link.principal.clone(),
         resource: link.resource.clone(),
-        mode: GrantMode::Autonomous,
+        mode: link.mode,
         justification: String::new(),
         granted_by: String::new(),
         created_at: Timestamp(0),

@@ -113,6 +113,19 @@ fn everybody_of_a_chain_must_have_the_right() {
     let misses = engine.explain(&call(Acting { human: Some("bob"), limits: &narrow, ..chain }), NOW);
     let parts: std::collections::BTreeSet<_> = misses.iter().filter_map(|miss| miss.part.as_deref()).collect();
     assert_eq!(parts.into_iter().collect::<Vec<_>>(), ["person `bob`", "task"], "{misses:#?}");
+    // And each of them answers for itself, the person first.
+    let answers = |by| {
+        let shares = engine.shares(&call(by), NOW);
+        shares.into_iter().map(|share| (share.part, share.outcome, share.policies.len())).collect::<Vec<_>>()
+    };
+    let said = |part: &str, outcome, policies| (part.to_owned(), outcome, policies);
+    let (yes, no) = (Outcome::Allow, Outcome::Deny);
+    let agents = [said("agent `desk`", yes, 1), said("agent `crm`", yes, 1)];
+    let all = [&[said("person `mia`", yes, 1)], &agents[..], &[said("task", yes, 0)]].concat();
+    assert_eq!(answers(chain), all);
+    let some = [&[said("person `bob`", no, 0)], &agents[..], &[said("task", no, 0)]].concat();
+    assert_eq!(answers(Acting { human: Some("bob"), limits: &narrow, ..chain }), some);
+    assert_eq!(answers(by("crm")), [], "for itself there is nobody else to ask");
     engine.agent_changed(&chancery_model::Agent { state: AgentState::Suspended, ..agent("desk") });
     assert_eq!(ask(chain).0.as_deref(), Some("agent `desk`"), "one that is stopped stops all behind it");
 }
@@ -309,7 +322,8 @@ fn another_snapshot_keeps_agents_and_grants() {
 
 #[test]
 fn a_grant_that_could_never_match_is_told_before_it_is_stored() {
-    let engine = engine(CALL);
+    let one = r#"@id("one") permit (principal == ?principal, action == Action::"tools/call", resource == ?resource);"#;
+    let engine = engine(&format!("{CALL}\n{one}"));
     let check = |template, principal, resource| engine.check_grant(template, principal, resource).map_err(|p| p.detail);
     assert_eq!(check("tools-call", "Group::\"x\"", "Server::\"billing\""), Ok(()));
     for (template, principal, resource, why) in [
@@ -317,6 +331,13 @@ fn a_grant_that_could_never_match_is_told_before_it_is_stored() {
         ("tools-call", "Agent::x", "Server::\"s\"", "is not an entity"),
         ("tools-call", "Tool::\"x\"", "Server::\"s\"", "cannot be granted to a Tool"),
         ("tools-call", "Agent::\"x\"", "Prompt::\"s\"", "cannot be granted on a Prompt"),
+        (
+            "one",
+            "Blueprint::\"x\"",
+            "Tool::\"s\"",
+            "to a Blueprint: it says `==`, and `in` would take all that is in one",
+        ),
+        ("one", "Agent::\"x\"", "Server::\"s\"", "on a Server: it says `==`"),
     ] {
         assert!(check(template, principal, resource).unwrap_err().contains(why), "{template} {principal} {resource}");
     }

@@ -1,5 +1,6 @@
 //! `chancery why`: a decision explained, as it was.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -57,7 +58,11 @@ pub fn story(found: &Value) -> String {
             let _ = writeln!(text, "  {label:8} {value}");
         }
     }
-    for policy in found["determining"].as_array().into_iter().flatten() {
+    for share in rows(found, "shares") {
+        let _ = writeln!(text, "  {}", answered(share));
+    }
+    let mut shown = BTreeSet::new();
+    for policy in rows(found, "determining").filter(|policy| shown.insert(cell(policy, "/policy"))) {
         let _ = writeln!(text, "  policy   {}  ({})", cell(policy, "/policy"), cell(policy, "/file"));
         for line in policy["text"].as_str().unwrap_or_default().lines() {
             let _ = writeln!(text, "           | {}", line.replace(char::is_control, " "));
@@ -67,7 +72,7 @@ pub fn story(found: &Value) -> String {
     if !grants.is_empty() {
         let _ = writeln!(text, "  grant    {grants}");
     }
-    for miss in found["would_pass"].as_array().into_iter().flatten() {
+    for miss in rows(found, "would_pass") {
         let part = miss["part"].as_str().map_or_else(String::new, |part| format!("{part}: "));
         let _ = writeln!(text, "  to pass  {part}{}: {}", cell(miss, "/policy"), cell(miss, "/needs"));
     }
@@ -77,4 +82,46 @@ pub fn story(found: &Value) -> String {
     }
     let _ = writeln!(text, "  record   {}", get("/record"));
     text
+}
+
+fn rows<'a>(found: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    found[name].as_array().into_iter().flatten()
+}
+
+/// The answer of one whose right it took: "allows   person `mara` (refund-small)".
+fn answered(share: &Value) -> String {
+    let verb = match share["outcome"].as_str() {
+        Some("allow") => "allows",
+        Some("step_up") => "step-up",
+        Some("require_approval") => "approval",
+        _ => "denies",
+    };
+    let by = cell(share, "/policies");
+    let by = if by.is_empty() { by } else { format!(" ({by})") };
+    let why = cell(share, "/why");
+    let why = if why.is_empty() { why } else { format!(": {why}") };
+    format!("{verb:8} {}{by}{why}", cell(share, "/part"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn everybody_whose_right_it_took_has_a_line_and_a_policy_is_shown_once() {
+        let policy = json!({"policy": "small", "file": "a.cedar", "text": "permit (principal, action, resource);"});
+        let found = json!({
+            "outcome": "denied", "sentence": "bot may not", "determining": [policy, policy],
+            "shares": [
+                {"part": "person `mara`", "outcome": "allow", "policies": ["small"], "why": ""},
+                {"part": "task", "outcome": "deny", "policies": [], "why": "it is outside"},
+            ],
+        });
+        let text = story(&found);
+        assert!(text.contains("\n  allows   person `mara` (small)\n"), "{text}");
+        assert!(text.contains("\n  denies   task: it is outside\n"), "{text}");
+        assert_eq!(text.matches("policy   small").count(), 1, "{text}");
+    }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use chancery_model::{DecisionId, Kind, NearMiss, Outcome};
+use chancery_model::{DecisionId, Kind, NearMiss, Outcome, Share};
 use chancery_record::Found;
 use chancery_store::policies as stored;
 use serde::Serialize;
 
+use super::then::Explained;
 use super::{question, then};
 use crate::api::log::{View as EntryView, entry_id, result_name};
 use crate::failure::Answer;
@@ -22,6 +23,10 @@ pub(crate) struct View {
     entry: EntryView,
     /// The policies that determined it, with their text at that time.
     determining: Vec<Policy>,
+    /// The answer of each whose right it took: the person, every agent of the chain, the task. Empty where it took the
+    /// agent's own right alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shares: Vec<Share>,
     /// Empty for what passed.
     would_pass: Vec<NearMiss>,
     /// Why `would_pass` may be less than exact.
@@ -70,10 +75,11 @@ pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, Path(id): Path<Strin
         text,
     });
     let determining = determining.collect();
-    let (would_pass, caveat) = near_misses(&rooms, &found, set.as_ref()).await?;
+    let Explained { would_pass, shares, caveat } = explained(&rooms, &found, set.as_ref()).await?;
     Ok(Json(View {
         outcome: outcome(&found),
         determining,
+        shares,
         would_pass,
         caveat,
         result_of: ending(&rooms, &found).await?,
@@ -92,20 +98,31 @@ fn outcome(found: &Found) -> &'static str {
     }
 }
 
-async fn near_misses(
-    rooms: &Rooms,
-    found: &Found,
-    set: Option<&stored::PolicySet>,
-) -> Answer<(Vec<NearMiss>, Option<String>)> {
+/// What passed is asked again only where it took the right of several.
+async fn explained(rooms: &Rooms, found: &Found, set: Option<&stored::PolicySet>) -> Answer<Explained> {
     let draft = &found.entry.draft;
-    if draft.kind == Kind::Change || draft.decision == Some(Outcome::Allow) {
-        return Ok((Vec::new(), None));
+    let passed = draft.decision == Some(Outcome::Allow);
+    let alone = draft.who.human.is_none() && draft.who.chain.len() < 2;
+    let (Some(set), Some(decision)) = (set, draft.decision) else { return Ok(Explained::default()) };
+    if draft.kind == Kind::Change || (passed && alone) {
+        return Ok(Explained::default());
     }
-    let Some(set) = set else { return Ok((Vec::new(), None)) };
-    match question::of(rooms, found).await? {
-        Some(asked) => then::explain(rooms, set, &asked, draft.at).await,
-        None => Ok((Vec::new(), Some("the request was refused before the policies were asked, or was erased".into()))),
+    let Some(asked) = question::of(rooms, found).await? else {
+        return Ok(match passed {
+            true => Explained::default(),
+            false => Explained::not("the request was refused before the policies were asked, or was erased"),
+        });
+    };
+    let mut explained = then::explain(rooms, set, &asked, draft.at).await?;
+    // What was decided on other grounds, a budget of calls or today's tools, is not told as the answer of somebody.
+    let strictest = explained.shares.iter().map(|share| share.outcome).max_by_key(|outcome| outcome.strictness());
+    if strictest != Some(decision) {
+        explained.shares.clear();
     }
+    if passed {
+        explained.would_pass.clear();
+    }
+    Ok(explained)
 }
 
 async fn ending(rooms: &Rooms, found: &Found) -> Answer<Option<Ending>> {

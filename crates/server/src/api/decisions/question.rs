@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chancery_authorize::{Asked, Facts};
+use chancery_authorize::{Asked, Asker};
 use chancery_model::{Limit, SessionId};
 use chancery_record::Found;
 use chancery_store::{bodies, sessions};
@@ -23,45 +23,27 @@ pub(super) async fn of(rooms: &Rooms, found: &Found) -> Answer<Option<Asked>> {
     }
     let draft = &found.entry.draft;
     let (Some(agent), Some(server)) = (draft.who.name.clone(), draft.what.server.clone()) else { return Ok(None) };
-    let (human, reason) = (draft.who.human.clone(), draft.why.reason.clone());
-    let session_age = session_age(rooms, found).await?;
-    let ancestors = ancestors(found);
-    let limits = limits(rooms, found).await?;
-    // What policies did not look at was not kept.
-    let facts: Facts = content("context").and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
+    let by = Asker {
+        agent,
+        human: draft.who.human.clone(),
+        ancestors: ancestors(found),
+        limits: limits(rooms, found).await?,
+        session_age: session_age(rooms, found).await?,
+        reason: draft.why.reason.clone(),
+        // What policies did not look at was not kept.
+        facts: content("context").and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default(),
+    };
     Ok(match (&draft.what.tool, &draft.what.action) {
         (Some(tool), _) => {
             // Of a call without arguments none are kept; erased ones are still listed.
             let none = kept.iter().all(|body| body.name != "arguments");
             let args = if none { Some(Value::Null) } else { content("arguments") };
-            args.map(|args| Asked::ToolCall {
-                agent,
-                human,
-                ancestors,
-                limits,
-                session_age,
-                reason,
-                facts,
-                server,
-                tool: tool.clone(),
-                args,
-            })
+            args.map(|args| Asked::ToolCall { by, server, tool: tool.clone(), args })
         }
         (None, Some(action)) => {
             // The record names the method of MCP, the policies an action of the schema.
             let (action, resource) = (chancery_gateway::action_of(action).to_owned(), draft.what.resource.clone());
-            Some(Asked::ServerAct {
-                agent,
-                human,
-                ancestors,
-                limits,
-                session_age,
-                reason,
-                facts,
-                server,
-                action,
-                resource,
-            })
+            Some(Asked::ServerAct { by, server, action, resource })
         }
         (None, None) => None,
     })

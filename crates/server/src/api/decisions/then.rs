@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chancery_authorize::{Asked, Engine, Files, Snapshot, Sources, as_of};
-use chancery_model::{NearMiss, Timestamp, ToolState};
+use chancery_model::{Agent, AgentState, NearMiss, Share, Timestamp, ToolState};
 use chancery_store::policies::PolicySet;
 use chancery_store::{agents, grants, tools};
 
@@ -11,13 +11,26 @@ use crate::failure::Answer;
 use crate::policies::sha256;
 use crate::rooms::Rooms;
 
-/// What would have made it pass, and why that may be less than exact.
-pub(super) async fn explain(
-    rooms: &Rooms,
-    set: &PolicySet,
-    asked: &Asked,
-    at: Timestamp,
-) -> Answer<(Vec<NearMiss>, Option<String>)> {
+/// A decision asked again.
+#[derive(Default)]
+pub(super) struct Explained {
+    /// What would have made it pass; empty for what passed.
+    pub(super) would_pass: Vec<NearMiss>,
+    /// The answer of each whose right it took, where it took those of several.
+    pub(super) shares: Vec<Share>,
+    /// Why this may be less than exact.
+    pub(super) caveat: Option<String>,
+}
+
+impl Explained {
+    /// Nothing can be said, for this reason.
+    pub(super) fn not(why: &str) -> Self {
+        Self { caveat: Some(why.to_owned()), ..Self::default() }
+    }
+}
+
+/// Asks again, over policies, agents and grants as they were.
+pub(super) async fn explain(rooms: &Rooms, set: &PolicySet, asked: &Asked, at: Timestamp) -> Answer<Explained> {
     let files = Files(set.files.clone());
     let servers: Vec<String> = rooms.config.servers.keys().cloned().collect();
     let mut tools = tools::all(&rooms.store).await?;
@@ -25,20 +38,22 @@ pub(super) async fn explain(
     tools.iter_mut().filter(|tool| tool.was_approved()).for_each(|tool| tool.state = ToolState::Pinned);
     let sources = Sources { files: &files, servers: &servers, tools: &tools, hash: sha256 };
     let Ok(snapshot) = Snapshot::build(&sources) else {
-        let why = "the policies of that time do not fit today's tools: they cannot be asked again";
-        return Ok((Vec::new(), Some(why.to_owned())));
+        return Ok(Explained::not("the policies of that time do not fit today's tools: they cannot be asked again"));
     };
     let same = **snapshot.version() == *set.version;
     let engine = Engine::new(snapshot);
+    // Who was asked about at the gateway had been admitted, whatever became of it since.
+    let admitted = !matches!(asked, Asked::Evaluation(_));
     for agent in agents::all(&rooms.store).await? {
-        engine.agent_changed(&agent);
+        let state = if admitted { AgentState::Active } else { agent.state };
+        engine.agent_changed(&Agent { state, ..agent });
     }
     for grant in as_of(&grants::all(&rooms.store).await?, at) {
         // One that did not fit then gave nothing then either.
         let _ = engine.grant_changed(&grant);
     }
     let caveat = (!same).then(|| "tool definitions changed since: asked again with today's".to_owned());
-    Ok((engine.explain(asked, at), caveat))
+    Ok(Explained { would_pass: engine.explain(asked, at), shares: engine.shares(asked, at), caveat })
 }
 
 /// The file and the text of the policy with this `@id`.

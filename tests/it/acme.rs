@@ -81,7 +81,7 @@ fn its_policies_load_and_pass_their_own_tests() {
     let ran = files::test(&sources, NOW).expect("the policies load");
     let failed: Vec<String> = ran.iter().filter_map(|test| Some(test.failure.as_ref()?.message.clone())).collect();
     assert!(failed.is_empty(), "{failed:#?}");
-    assert_eq!(ran.len(), 14);
+    assert_eq!(ran.len(), 22);
 }
 
 #[test]

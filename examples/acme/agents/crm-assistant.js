@@ -1,6 +1,7 @@
 // The assistant of customer relations. It starts with customers only; billing rights come step by step.
 // A model would choose the calls; here they are written down, so that every run is the same.
 import { tell, work } from './desk.js';
+import { claims } from './mandate.js';
 
 const INVOICE = 'INV-2041';
 const stopped = (call) => `I could not: ${call.text}`;
@@ -40,6 +41,32 @@ async function paySupplier(desk) {
     return `paid ${order.id}`;
 }
 
+// What it asks of a person: small refunds in their name, and nothing else of what that person may do.
+const ASKED = [{ type: 'mcp_tool', server: 'billing', tools: ['refund'], constraints: { amount: { max: 60 } } }];
+const CLERK = 'clerk-lyon';
+let token;
+let inMarasName;
+
+async function askMara(desk) {
+    const { user_code, verification_uri } = await (await desk.mandate()).ask('billing', ASKED);
+    desk.book.kept.code = user_code;
+    return `"please open ${new URL(verification_uri).pathname} and enter ${user_code}"`;
+}
+
+async function refundForMara(desk) {
+    token ??= await (await desk.mandate()).granted();
+    inMarasName ??= await desk.withToken('billing', token);
+    desk.book.kept.session = claims(token).sid;
+    const args = { invoice_id: 'INV-2045', amount: 40, reason: 'scratched table top' };
+    const { refund: booked } = await inMarasName.use('billing', 'refund', args);
+    return `refunded ${booked.amount} euros on ${booked.invoice_id}, in Mara's name`;
+}
+
+async function handOver(desk) {
+    desk.book.kept.handed = await (await desk.mandate()).handOver(token, CLERK);
+    return `handed over to ${CLERK}: nobody else can use it, and no system takes it as it is`;
+}
+
 await work('crm-assistant', {
     'read-customer': tell(readCustomer, stopped),
     'see-invoices': tell(seeInvoices, stopped),
@@ -48,4 +75,7 @@ await work('crm-assistant', {
     'note-refund': tell(noteRefund, stopped),
     'check-connection': tell(checkConnection, stopped),
     'pay-supplier': tell(paySupplier, stopped),
+    'ask-mara': askMara,
+    'refund-for-mara': tell(refundForMara, stopped),
+    'hand-over': handOver,
 });

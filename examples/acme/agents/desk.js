@@ -3,8 +3,10 @@
 // An agent is an ordinary MCP client. It starts `chancery mcp bridge --as NAME --server SYSTEM` as its stdio server,
 // as any MCP client would, and never sees a key of the system behind it.
 //
-// Tasks arrive as lines on standard input; each is answered with one line of JSON on standard output:
-//   {"task": …, "said": what the agent tells its people, "calls": [{server, tool, outcome, text, code, decision}]}
+// Tasks arrive as lines on standard input, some with a word for them to work on; each is answered with one line of JSON
+// on standard output:
+//   {"task": …, "said": what the agent tells its people, "calls": [{server, tool, outcome, text, code, decision}],
+//    "kept": what a later step needs, by name}
 // `outcome` is one of
 //   allowed   the tool ran
 //   failed    the tool ran and said no by itself (an order that does not exist …)
@@ -12,20 +14,22 @@
 //   denied    the policies said no
 //   refused   the agent itself was turned away
 import { createInterface } from 'node:readline';
-import { Client } from '@modelcontextprotocol/client';
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { Mandate } from './mandate.js';
 
 const DECISION = 'chancery/decision';
 
 /** Runs the tasks of agent `name` until standard input ends. */
 export async function work(name, tasks) {
     const desk = new Desk(name);
-    for await (const task of createInterface({ input: process.stdin })) {
+    for await (const line of createInterface({ input: process.stdin })) {
+        const [task, given] = line.split(' ');
         if (task === '') continue;
         if (!(task in tasks)) throw new Error(`${name} has no task ${task}; it has ${Object.keys(tasks).join(', ')}`);
-        desk.calls = [];
-        const said = await tasks[task](desk);
-        console.log(JSON.stringify({ task, said, calls: desk.calls }));
+        Object.assign(desk.book, { calls: [], kept: {} });
+        const said = await tasks[task](desk, given);
+        console.log(JSON.stringify({ task, said, ...desk.book }));
     }
     await desk.close();
 }
@@ -41,10 +45,13 @@ export class Stopped extends Error {
 class Desk {
     #name;
     #connections = new Map();
-    calls = [];
+    #mandate;
+    /** What the task at hand did: `calls`, and `kept` for later steps. */
+    book;
 
-    constructor(name) {
+    constructor(name, book = { calls: [], kept: {} }) {
         this.#name = name;
+        this.book = book;
     }
 
     /** Looks the tool up in the list, then calls it; returns its structured result. */
@@ -65,13 +72,30 @@ class Desk {
         return call.result;
     }
 
+    /** How it gets authority that is not its own. */
+    async mandate() {
+        this.#mandate ??= await Mandate.of(this.#name);
+        return this.#mandate;
+    }
+
+    /** A desk whose calls to `server` carry this token instead of the agent's own. */
+    async withToken(server, token) {
+        const mandate = await this.mandate();
+        const client = new Client({ name: this.#name, version: '1.0.0' });
+        const url = new URL(mandate.resource(server));
+        await client.connect(new StreamableHTTPClientTransport(url, { fetch: mandate.fetching(token) }));
+        const other = new Desk(this.#name, this.book);
+        other.#connections.set(server, client);
+        return other;
+    }
+
     async close() {
         await Promise.all([...this.#connections.values()].map((client) => client.close()));
     }
 
     async #note(server, tool, ask) {
         const { result, ...seen } = await this.#ask(server, ask);
-        if (seen.outcome !== 'listed') this.calls.push({ server, tool, ...seen });
+        if (seen.outcome !== 'listed') this.book.calls.push({ server, tool, ...seen });
         return { server, tool, result, ...seen };
     }
 
@@ -107,9 +131,19 @@ function judge({ isError, content, structuredContent, _meta }) {
 }
 
 function turnedAway(error) {
-    const decision = error.data?.[DECISION] ?? error.data ?? {};
-    const code = decision.code ?? /\bC\d{4}\b/.exec(error.message)?.[0];
-    return { outcome: code?.startsWith('C1') || !code ? 'refused' : 'denied', text: error.message, code, decision: decision.id };
+    const { message, data } = answered(error);
+    const decision = data?.[DECISION] ?? data ?? {};
+    const code = decision.code ?? /\bC\d{4}\b/.exec(message)?.[0];
+    return { outcome: code?.startsWith('C1') || !code ? 'refused' : 'denied', text: message, code, decision: decision.id };
+}
+
+// A transport that was refused tells the whole answer in its message.
+function answered(error) {
+    try {
+        return JSON.parse(error.message.slice(error.message.indexOf('{'))).error ?? error;
+    } catch {
+        return error;
+    }
 }
 
 /** Wraps a task so that being stopped is told instead of thrown. */

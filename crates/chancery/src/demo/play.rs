@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::stage::{Running, Surroundings, failed};
+use super::stage::{Call, Running, Surroundings, failed};
 use super::story::{Act, Chapter, Step, Story};
 use super::tell::Teller;
 use crate::failure::{Done, Failure};
@@ -15,7 +15,7 @@ pub struct Play<'a> {
     teller: Teller,
     agents: BTreeMap<String, Running>,
     /// What `{…}` in words and sentences stands for.
-    names: BTreeMap<&'static str, String>,
+    names: BTreeMap<String, String>,
 }
 
 /// What a step gave.
@@ -32,7 +32,8 @@ impl<'a> Play<'a> {
     /// `dir` is where the demo keeps its files.
     pub fn new(story: &'a Story, around: &'a Surroundings, dir: &Path, teller: Teller) -> Self {
         let bin = around.program.parent().unwrap_or(Path::new("."));
-        let names = BTreeMap::from([("dir", dir.display().to_string()), ("bin", bin.display().to_string())]);
+        let places = [("dir", dir), ("bin", bin)];
+        let names = places.map(|(name, path)| (name.to_owned(), path.display().to_string())).into();
         Self { story, around, teller, agents: BTreeMap::new(), names }
     }
 
@@ -48,7 +49,8 @@ impl<'a> Play<'a> {
     async fn chapter(&mut self, chapter: &Chapter) -> Done {
         for step in &chapter.steps {
             let seen = self.act(&step.act).await?;
-            let wrong = seen.wrong.clone().or_else(|| self.differs(step, &seen.text));
+            let wrong =
+                seen.wrong.clone().or_else(|| self.differs(step, &seen.text)).or_else(|| self.keep(step, &seen.text));
             if step.print || wrong.is_some() {
                 self.teller.output(&seen.text);
             }
@@ -69,6 +71,17 @@ impl<'a> Play<'a> {
             .or_else(|| leaked.map(|part| format!("`{part}` should not be in the output")))
     }
 
+    /// Keeps what later steps need; what is missing is wrong.
+    fn keep(&mut self, step: &Step, text: &str) -> Option<String> {
+        for (name, start) in &step.keeps {
+            let Some(word) = text.split_whitespace().find(|word| word.starts_with(start.as_str())) else {
+                return Some(format!("no word of the output begins with `{start}`"));
+            };
+            self.names.insert(name.clone(), word.to_owned());
+        }
+        None
+    }
+
     fn stopped(&self, chapter: &Chapter, wrong: &str) -> Failure {
         failed(format!("in \"{}\": {wrong}", chapter.title))
     }
@@ -84,9 +97,10 @@ impl<'a> Play<'a> {
                 self.teller.command("", &self.shown(words));
                 self.process(&self.filled(words), *exit).await
             }
-            Act::Task { agent, task, outcome, code } => {
+            Act::Task { agent, task, with, outcome, code } => {
                 self.teller.task(agent, task);
-                self.task(agent, task, outcome, code.as_deref()).await
+                let with = with.as_ref().map(|with| self.fill(with));
+                self.task(agent, task, with.as_deref(), outcome.as_deref(), code.as_deref()).await
             }
         }
     }
@@ -97,20 +111,27 @@ impl<'a> Play<'a> {
         Ok(Seen { said: String::new(), text: done.text, wrong })
     }
 
-    async fn task(&mut self, agent: &str, task: &str, outcome: &str, code: Option<&str>) -> Done<Seen> {
-        let answer = self.agent(agent)?.ask(task).await?;
-        let last = answer.calls.last().ok_or_else(|| failed(format!("{agent} called nothing")))?;
-        if let Some(decision) = &last.decision {
-            self.names.insert("decision", decision.clone());
+    async fn task(
+        &mut self,
+        agent: &str,
+        task: &str,
+        with: Option<&str>,
+        outcome: Option<&str>,
+        code: Option<&str>,
+    ) -> Done<Seen> {
+        let answer = self.agent(agent)?.ask(task, with).await?;
+        self.names.extend(answer.kept);
+        let last = answer.calls.last();
+        if let Some(decision) = last.and_then(|call| call.decision.clone()) {
+            self.names.insert("decision".to_owned(), decision);
         }
-        let wrong = if last.outcome != outcome {
-            Some(format!("{}/{} was {} instead of {outcome}", last.server, last.tool, last.outcome))
-        } else if code.is_some() && last.code.as_deref() != code {
-            Some(format!("code {} instead of {}", last.code.as_deref().unwrap_or("none"), code.unwrap_or("none")))
-        } else {
-            None
+        let wrong = match (last, outcome) {
+            (Some(last), Some(outcome)) => differs(last, outcome, code),
+            (None, Some(_)) => Some(format!("{agent} called nothing")),
+            (Some(last), None) => Some(format!("{agent} called {}/{}", last.server, last.tool)),
+            (None, None) => None,
         };
-        Ok(Seen { said: answer.said, text: last.text.clone(), wrong })
+        Ok(Seen { said: answer.said, text: last.map(|call| call.text.clone()).unwrap_or_default(), wrong })
     }
 
     /// The agent's process, started with its first task: it keeps its connections and tokens until the end.
@@ -139,4 +160,13 @@ impl<'a> Play<'a> {
     fn fill(&self, text: &str) -> String {
         self.names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
     }
+}
+
+/// How a call differs from what is expected of it.
+fn differs(call: &Call, outcome: &str, code: Option<&str>) -> Option<String> {
+    if call.outcome != outcome {
+        return Some(format!("{}/{} was {} instead of {outcome}", call.server, call.tool, call.outcome));
+    }
+    let wrong = code.is_some() && call.code.as_deref() != code;
+    wrong.then(|| format!("code {} instead of {}", call.code.as_deref().unwrap_or("none"), code.unwrap_or("none")))
 }

@@ -43,6 +43,9 @@ pub struct Answer {
     pub said: String,
     /// Its calls, in order.
     pub calls: Vec<Call>,
+    /// What a later step needs, by name.
+    #[serde(default)]
+    pub kept: BTreeMap<String, String>,
 }
 
 /// One call of an agent, as it saw it.
@@ -117,10 +120,10 @@ impl Running {
         line.ok_or_else(|| failed(format!("{} ended without an answer; its own words are above", self.name)))
     }
 
-    /// Gives it a task and waits for the answer.
-    pub async fn ask(&mut self, task: &str) -> Done<Answer> {
+    /// Gives it a task, with a word to work on where it needs one, and waits for the answer.
+    pub async fn ask(&mut self, task: &str, with: Option<&str>) -> Done<Answer> {
         if let Some(input) = &mut self.input {
-            let line = format!("{task}\n");
+            let line = with.map_or_else(|| format!("{task}\n"), |with| format!("{task} {with}\n"));
             input.write_all(line.as_bytes()).await.map_err(|e| failed(format!("{}: {e}", self.name)))?;
         }
         let line = self.line().await?;

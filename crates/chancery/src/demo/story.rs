@@ -18,7 +18,7 @@ pub struct Story {
     pub systems: BTreeMap<String, Vec<String>>,
     /// Secrets that are stored, by name: each is what its command prints.
     pub secrets: BTreeMap<String, Vec<String>>,
-    /// Agents, by name: each takes tasks as lines and answers each with a line of JSON.
+    /// Agents and people, by name: each takes tasks as lines and answers each with a line of JSON.
     pub agents: BTreeMap<String, Vec<String>>,
     /// What happens.
     pub chapters: Vec<Chapter>,
@@ -52,6 +52,9 @@ pub struct Step {
     /// Texts that the output must not show.
     #[serde(default)]
     pub hides: Vec<String>,
+    /// Words of the output that later steps need: the first that begins like this is kept under this name.
+    #[serde(default)]
+    pub keeps: BTreeMap<String, String>,
     /// Whether the output is printed as well.
     #[serde(default)]
     pub print: bool,
@@ -63,7 +66,8 @@ pub struct Step {
 pub enum Act {
     /// A verb of the command line.
     Chancery {
-        /// Its words. `{decision}` is the last denied decision, `{dir}` the directory of the demo.
+        /// Its words. `{decision}` is the last denied decision, `{dir}` the directory of the demo; other names are what
+        /// earlier steps kept.
         words: Vec<String>,
         /// The exit code it must have.
         #[serde(default)]
@@ -77,14 +81,16 @@ pub enum Act {
         #[serde(default)]
         exit: i32,
     },
-    /// A task for an agent.
+    /// A task for an agent or a person.
     Task {
-        /// The agent.
+        /// The agent or person.
         agent: String,
         /// The task.
         task: String,
-        /// What became of its last call: `allowed`, `failed`, `hidden`, `denied` or `refused`.
-        outcome: String,
+        /// A word to work on. It is not told: it may be a secret.
+        with: Option<String>,
+        /// What became of its last call: `allowed`, `failed`, `hidden`, `denied` or `refused`. None where it calls nothing.
+        outcome: Option<String>,
         /// The code of the denial.
         code: Option<String>,
     },

@@ -30,20 +30,16 @@ pub struct Manifests {
 
 /// A noun with a manifest.
 trait Made: Kept {
-    fn id(&self) -> &str;
-    fn digest(&self) -> Option<Digest>;
+    /// Its id, and the digest of its approved manifest.
+    fn made(&self) -> (&str, Option<Digest>);
     fn approve(self, digest: Digest) -> Self;
     /// What its findings are about.
     fn subject(name: &str) -> String;
 }
 
 impl Made for Agent {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-
-    fn digest(&self) -> Option<Digest> {
-        self.manifest
+    fn made(&self) -> (&str, Option<Digest>) {
+        (self.id.as_str(), self.manifest)
     }
 
     fn approve(self, digest: Digest) -> Self {
@@ -56,12 +52,8 @@ impl Made for Agent {
 }
 
 impl Made for Blueprint {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-
-    fn digest(&self) -> Option<Digest> {
-        self.manifest
+    fn made(&self) -> (&str, Option<Digest>) {
+        (self.id.as_str(), self.manifest)
     }
 
     fn approve(self, digest: Digest) -> Self {
@@ -104,8 +96,9 @@ impl Registrar {
     }
 
     async fn manifests<T: Made>(&self, of: &T) -> Result<Manifests, RegisterError> {
-        let known = manifests::get(&self.store, of.id()).await?;
-        Ok(Manifests { digest: of.digest(), approved: known.approved, seen: known.seen })
+        let (id, digest) = of.made();
+        let known = manifests::get(&self.store, id).await?;
+        Ok(Manifests { digest, approved: known.approved, seen: known.seen })
     }
 
     async fn approve<T: Made>(&self, of: T, approval: &Approval, actor: &str) -> Result<T, RegisterError> {
@@ -114,7 +107,7 @@ impl Registrar {
             .ok_or_else(|| RegisterError::Unseen { digest: approval.digest(), of: format!("`{}`", of.name()) })?;
         let (digest, whole) = (approval.digest(), stated.whole().cloned());
         let now = self.clock.now();
-        let holder = of.id().to_owned();
+        let holder = of.made().0.to_owned();
         let beside: Beside<T> = Arc::new(move |tx, of: Arc<T>| {
             let (holder, whole) = (holder.clone(), whole.clone());
             Box::pin(async move {
@@ -124,7 +117,7 @@ impl Registrar {
         });
         let verb = if known.digest == Some(digest) { "keep_manifest" } else { "approve_manifest" };
         let by = By { actor, verb, reason: None };
-        let step = |of: T, _| Ok(if of.digest() == Some(digest) { of } else { of.approve(digest) });
+        let step = |of: T, _| Ok(if of.made().1 == Some(digest) { of } else { of.approve(digest) });
         self.change(of.name(), &by, step, beside).await
     }
 }

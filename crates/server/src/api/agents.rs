@@ -17,7 +17,6 @@ pub(crate) mod clients;
 pub(crate) mod extend;
 pub(crate) mod get;
 pub(crate) mod list;
-pub(crate) mod manifest;
 pub(crate) mod register;
 pub(crate) mod resume;
 pub(crate) mod secrets;

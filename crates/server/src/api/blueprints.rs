@@ -7,7 +7,6 @@ pub(crate) mod create;
 pub(crate) mod get;
 pub(crate) mod instantiate;
 pub(crate) mod list;
-pub(crate) mod manifest;
 pub(crate) mod resume;
 pub(crate) mod suspend;
 

@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,17 +43,7 @@ pub(crate) struct Closing {
 /// Serves the TCP door until it is closed.
 pub(crate) async fn tcp(listener: TcpListener, door: Door, closing: Closing) {
     let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
-    while let Some(permit) = turn(&room, &closing).await {
-        let accepted = tokio::select! {
-            () = closing.cancel.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        // Answers are small: waiting to fill a segment would only add latency.
-        let _ = stream.set_nodelay(true);
+    while let Some((stream, permit)) = accepted(&listener, &room, &closing).await {
         let stream = Patient::new(stream, door.times.answer);
         let one = connection(stream, door.clone(), Other::Client(None), closing.clone());
         closing.tasks.spawn(async move {
@@ -66,16 +56,7 @@ pub(crate) async fn tcp(listener: TcpListener, door: Door, closing: Closing) {
 /// Serves the TLS door until it is closed. A handshake has as long as headers have, in a task of its own.
 pub(crate) async fn tls(listener: TcpListener, acceptor: TlsAcceptor, door: Door, closing: Closing) {
     let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
-    while let Some(permit) = turn(&room, &closing).await {
-        let accepted = tokio::select! {
-            () = closing.cancel.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
+    while let Some((stream, permit)) = accepted(&listener, &room, &closing).await {
         let handshake = tokio::time::timeout(door.times.headers, acceptor.accept(stream));
         let (door, closing) = (door.clone(), closing.clone());
         closing.tasks.clone().spawn(async move {
@@ -111,6 +92,27 @@ pub(crate) async fn unix(listener: UnixListener, door: Door, closing: Closing) {
             one.await;
             drop(permit);
         });
+    }
+}
+
+/// The next connection and its place; nothing once the door is closed.
+async fn accepted(
+    listener: &TcpListener,
+    room: &Arc<tokio::sync::Semaphore>,
+    closing: &Closing,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    loop {
+        let permit = turn(room, closing).await?;
+        let accepted = tokio::select! {
+            () = closing.cancel.cancelled() => return None,
+            accepted = listener.accept() => accepted,
+        };
+        if let Ok((stream, _)) = accepted {
+            // Answers are small: waiting to fill a segment would only add latency.
+            let _ = stream.set_nodelay(true);
+            return Some((stream, permit));
+        }
+        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 

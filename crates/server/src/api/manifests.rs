@@ -1,8 +1,9 @@
-//! `GET` and `POST /v1/agents/{name}/manifest`
+//! `GET` and `POST /v1/agents/{name}/manifest`, and the same of `/v1/blueprints/{name}`
 
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use axum::routing::{MethodRouter, get};
 use axum::{Extension, Json};
 use chancery_model::problem::{BAD_MANIFEST, BAD_REQUEST, Problem};
 use chancery_model::{Digest, Manifest};
@@ -32,8 +33,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// `command` is what shows it on the command line.
-    pub(crate) fn of(name: &str, command: &str, known: &Manifests) -> Self {
+    fn of(name: &str, noun: &str, known: &Manifests) -> Self {
         let seen = known.seen.as_ref();
         let whole = seen.and_then(|seen| seen.manifest.as_ref());
         let both = known.approved.as_ref().zip(whole);
@@ -46,7 +46,7 @@ impl View {
             seen_by: seen.map(|seen| seen.by.clone()),
             seen_at: seen.map(|seen| seen.at.rfc3339()),
             changed: both.map(|(approved, seen)| approved.differing(seen)).unwrap_or_default(),
-            approve: seen.map(|seen| format!("chancery {command} --approve {}", seen.digest)),
+            approve: seen.map(|seen| format!("chancery {noun} manifest {name} --approve {}", seen.digest)),
         }
     }
 }
@@ -60,7 +60,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    pub(crate) fn approval(&self) -> Answer<Approval> {
+    fn approval(&self) -> Answer<Approval> {
         let bad = |e: chancery_model::BadManifest| Problem::new(BAD_MANIFEST, e.to_string());
         match (&self.digest, &self.manifest) {
             (Some(digest), None) => Ok(Approval::Seen(digest.parse().map_err(bad)?)),
@@ -73,19 +73,39 @@ impl Wanted {
     }
 }
 
-/// What an agent is to be made of, and what it stated that is not approved.
-pub(crate) async fn show(State(rooms): State<Arc<Rooms>>, Path(name): Path<String>) -> Answer<Json<View>> {
-    let known = rooms.registrar.agent_manifest(&name).await?;
-    Ok(Json(View::of(&name, &format!("agent manifest {name}"), &known)))
+/// Whose manifest.
+#[derive(Clone, Copy)]
+pub(crate) enum Whose {
+    Agent,
+    Blueprint,
 }
 
-/// What was looked at becomes the approved one. If it is another than before, the agent's sessions are over.
-pub(crate) async fn approve(
-    State(rooms): State<Arc<Rooms>>,
-    Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
-    Body(wanted): Body<Wanted>,
-) -> Answer<Json<View>> {
-    rooms.registrar.approve_agent(&name, &wanted.approval()?, &peer.actor()).await?;
-    show(State(rooms), Path(name)).await
+/// The two verbs, for agents and for blueprints.
+pub(crate) fn of(whose: Whose) -> MethodRouter<Arc<Rooms>> {
+    let shown = move |State(rooms): State<Arc<Rooms>>, Path(name): Path<String>| show(whose, rooms, name);
+    let approved = move |State(rooms): State<Arc<Rooms>>,
+                         Extension(peer): Extension<Peer>,
+                         Path(name): Path<String>,
+                         Body(wanted): Body<Wanted>| approve(whose, rooms, peer, name, wanted);
+    get(shown).post(approved)
+}
+
+/// What it is to be made of, and what was stated that is not approved: by itself, or by an instance.
+async fn show(whose: Whose, rooms: Arc<Rooms>, name: String) -> Answer<Json<View>> {
+    let (noun, known) = match whose {
+        Whose::Agent => ("agent", rooms.registrar.agent_manifest(&name).await?),
+        Whose::Blueprint => ("blueprint", rooms.registrar.blueprint_manifest(&name).await?),
+    };
+    Ok(Json(View::of(&name, noun, &known)))
+}
+
+/// What was looked at becomes the approved one. If it is another than before, the sessions of the agent, or of all
+/// instances, are over.
+async fn approve(whose: Whose, rooms: Arc<Rooms>, peer: Peer, name: String, wanted: Wanted) -> Answer<Json<View>> {
+    let approval = wanted.approval()?;
+    match whose {
+        Whose::Agent => drop(rooms.registrar.approve_agent(&name, &approval, &peer.actor()).await?),
+        Whose::Blueprint => drop(rooms.registrar.approve_blueprint(&name, &approval, &peer.actor()).await?),
+    }
+    show(whose, rooms, name).await
 }

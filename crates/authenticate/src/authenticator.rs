@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chancery_fetch::Fetcher;
-use chancery_model::{Agent, Clock, Person, Random, Span, Timestamp};
+use chancery_model::{Agent, Clock, Person, PersonId, Random, Span, Timestamp};
 use chancery_store::{Store, StoreError};
 
 use crate::access::Access;
@@ -146,6 +146,11 @@ impl Authenticator {
     /// Every person as they are now, in no order.
     pub fn persons(&self) -> Vec<Arc<Person>> {
         self.directory.persons()
+    }
+
+    /// The person with this id, as they are now.
+    pub fn person(&self, id: &PersonId) -> Option<Arc<Person>> {
+        self.directory.person(id).map(|slot| slot.person())
     }
 
     /// The nonce for the next proof, for `DPoP-Nonce` headers; none where nonces are off.

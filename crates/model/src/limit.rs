@@ -12,7 +12,7 @@ use serde_json::Value;
 pub const LIMITS: usize = 100;
 /// The most names or values in one limit.
 const MEMBERS: usize = 256;
-/// The longest name, in bytes.
+/// The longest name or value, in bytes: what a person is asked to allow is shown whole.
 const LONGEST: usize = 512;
 
 /// One authorization detail: a kind of thing at one server, and how it may be used.
@@ -174,7 +174,7 @@ impl Limit {
         short
             && match self {
                 Self::McpTool { tools, constraints, .. } => {
-                    let bounds = constraints.iter().all(|(name, b)| name.len() <= LONGEST && b.one_of.len() <= MEMBERS);
+                    let bounds = constraints.iter().all(|(name, bound)| name.len() <= LONGEST && bound.is_small());
                     small(tools) && constraints.len() <= MEMBERS && bounds
                 }
                 Self::McpResource { resources, .. } => small(resources),
@@ -190,6 +190,10 @@ impl Limit {
 }
 
 impl Bound {
+    fn is_small(&self) -> bool {
+        self.one_of.len() <= MEMBERS && self.one_of.iter().all(|value| value.to_string().len() <= LONGEST)
+    }
+
     /// Is this value as it must be?
     fn holds(&self, value: Option<&Value>) -> bool {
         let Some(value) = value else { return false };
@@ -247,6 +251,14 @@ mod tests {
         assert!(covers("crm", "anything", json!(null)));
         assert!(!Limit::cover(&details, Covered::Resource("crm", "file:///x")));
         assert!(Limit::cover(&[], Covered::Resource("crm", "file:///x")), "an empty set narrows nothing");
+    }
+
+    #[test]
+    fn what_a_person_could_not_be_shown_whole_is_refused() {
+        let detail = |value: &str| json!([{"type": "mcp_tool", "server": "b", "constraints": {"to": {"one_of": [value]}}}]);
+        let read = |value: &str| Limit::read(&detail(value).to_string());
+        assert!(read(&"a".repeat(LONGEST - 2)).is_ok());
+        assert_eq!(read(&"a".repeat(LONGEST - 1)), Err(BadLimits::TooMuch), "two quotes are part of it");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{delete, get, post, put};
 
+use self::manifests::Whose;
 use crate::rooms::Rooms;
 
 pub(crate) mod agents;
@@ -16,6 +17,7 @@ pub(crate) mod findings;
 pub(crate) mod grants;
 pub(crate) mod keys;
 pub(crate) mod log;
+pub(crate) mod manifests;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod secrets;
@@ -35,13 +37,13 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/agents/{name}/extend", post(agents::extend::handle))
         .route("/v1/agents/{name}/bearer", post(agents::bearer::handle))
         .route("/v1/agents/{name}/certificate", put(agents::certificate::set).delete(agents::certificate::remove))
-        .route("/v1/agents/{name}/manifest", get(agents::manifest::show).post(agents::manifest::approve))
+        .route("/v1/agents/{name}/manifest", manifests::of(Whose::Agent))
         .route("/v1/blueprints", get(blueprints::list::handle).post(blueprints::create::handle))
         .route("/v1/blueprints/{name}", get(blueprints::get::handle))
         .route("/v1/blueprints/{name}/suspend", post(blueprints::suspend::handle))
         .route("/v1/blueprints/{name}/resume", post(blueprints::resume::handle))
         .route("/v1/blueprints/{name}/instances", post(blueprints::instantiate::handle))
-        .route("/v1/blueprints/{name}/manifest", get(blueprints::manifest::show).post(blueprints::manifest::approve))
+        .route("/v1/blueprints/{name}/manifest", manifests::of(Whose::Blueprint))
         .route("/v1/agents/{name}/secrets", post(agents::secrets::create).delete(agents::secrets::revoke))
         .route("/v1/agents/{name}/registration-codes", post(agents::clients::code::handle))
         .route("/v1/agents/{name}/clients", get(agents::clients::list::handle).post(agents::clients::set::handle))

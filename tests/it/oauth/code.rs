@@ -31,6 +31,16 @@ async fn a_person_lets_an_agent_act_for_them() {
     assert_eq!(claims["act"]["sub"], agent["id"], "the agent acts");
     assert_eq!(claims["aud"], flow.resource());
     assert!(flow.is_in_force(token).await);
+    for (whose, count) in [(MARA, 1), ("somebody@example.com", 0)] {
+        let sessions = flow.app.admin("GET", &format!("/v1/sessions?human={whose}"), json!(null)).await.ok();
+        assert_eq!(sessions["items"].as_array().map(Vec::len), Some(count), "{sessions}");
+        if count == 1 {
+            let session = &sessions["items"][0];
+            assert_eq!((&session["id"], &session["human"]), (&claims["sid"], &json!(MARA)));
+            assert_eq!(session["authorization_details"], tokens["authorization_details"]);
+        }
+    }
+    assert_eq!(flow.app.admin("GET", "/v1/sessions?all=true", json!(null)).await.problem(400), "C7007");
     let log = flow.app.log().await;
     let consent = log.iter().find(|entry| entry["change"] == "allow consent").expect("the consent is recorded");
     assert!(consent.to_string().contains(MARA) && consent.to_string().contains("helper"), "{consent}");

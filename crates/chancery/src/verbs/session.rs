@@ -27,8 +27,11 @@ pub struct List {
     /// Only those of this agent
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
-    /// Ended ones too
-    #[arg(long)]
+    /// Only those in this person's name
+    #[arg(long, value_name = "NAME")]
+    human: Option<String>,
+    /// Ended ones of the agent too
+    #[arg(long, requires = "agent")]
     all: bool,
 }
 
@@ -45,11 +48,14 @@ pub struct End {
 const COLUMNS: &[Column] = &[
     column("ID", "/id"),
     column("AGENT", "/agent_name"),
+    column("HUMAN", "/human"),
     column("STATE", "/state"),
     column("OPENED", "/opened_at"),
     column("USED", "/used_at"),
     column("ENDS", "/ends_at"),
+    column("PURPOSE", "/purpose"),
     column("INSTANCE", "/instance"),
+    wide("HANGS ON", "/parent"),
     wide("MANIFEST", "/manifest"),
     wide("EPOCH", "/epoch"),
     wide("AGENT ID", "/agent"),
@@ -60,7 +66,7 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
     match verb {
         Verb::List(args) => {
             let all = args.all.then_some("true");
-            let path = format!("/v1/sessions{}", query(&[("agent", args.agent.as_deref()), ("all", all)]));
+            let path = format!("/v1/sessions{}", query(&[("agent", args.agent.as_deref()), ("human", args.human.as_deref()), ("all", all)]));
             context.output.list(COLUMNS, items(&context.admin()?.get(&path).await?))
         }
         Verb::End(args) => {

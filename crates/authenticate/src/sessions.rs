@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chancery_model::{
-    Agent, Change, Draft, Epoch, Kind, Limit, Person, Session, SessionId, SessionState, Stated, Timestamp, Who,
+    Agent, Change, Draft, Epoch, Kind, Limit, Person, Session, SessionId, SessionState, Stated, Timestamp, Who, Why,
     canonical,
 };
 use chancery_store::{BoxFuture, Durable, StoreError, Tx};
@@ -114,6 +114,12 @@ impl Authenticator {
         open
     }
 
+    /// Does this session admit calls at this moment?
+    pub fn is_session_in_force(&self, id: &SessionId) -> bool {
+        let slot = self.directory.session(id);
+        slot.is_some_and(|slot| self.in_force(&slot, self.clock.now()).is_ok())
+    }
+
     /// Is this the id of a session that is open, or ended a moment ago?
     pub fn knows_session(&self, id: &str) -> bool {
         id.parse().is_ok_and(|id| self.directory.session(&id).is_some())
@@ -124,13 +130,23 @@ impl Authenticator {
         self.end(id, Who { human: Some(actor.to_owned()), ..Who::default() }, None).await
     }
 
+    /// The same, with what the actor said about it.
+    pub async fn end_session_for(&self, id: &SessionId, actor: &str, reason: &str) -> Result<Durable, SessionError> {
+        let who = Who { human: Some(actor.to_owned()), ..Who::default() };
+        self.close(id, who, None, Why { reason: Some(reason.to_owned()), trace: None }).await
+    }
+
     /// The same, by anybody, with a remark for the entry.
-    pub(crate) async fn end(&self, id: &SessionId, who: Who, why: Option<&str>) -> Result<Durable, SessionError> {
+    pub(crate) async fn end(&self, id: &SessionId, who: Who, remark: Option<&str>) -> Result<Durable, SessionError> {
+        self.close(id, who, remark, Why::default()).await
+    }
+
+    async fn close(&self, id: &SessionId, who: Who, remark: Option<&str>, why: Why) -> Result<Durable, SessionError> {
         let now = self.clock.now();
         let session = chancery_store::sessions::get(&self.store, id).await?;
         let session = session.ok_or_else(|| SessionError::Unknown(id.to_string()))?;
         let ended = Session { state: SessionState::Ended, ends_at: session.ends_at.min(now), ..session };
-        let draft = Draft { detail: why.map(str::to_owned), ..draft(now, who, &ended, "end") };
+        let draft = Draft { detail: remark.map(str::to_owned), why, ..draft(now, who, &ended, "end") };
         let write = self
             .store
             .write(draft, move |tx| Box::pin(async move { chancery_store::sessions::update(tx, &ended).await }));

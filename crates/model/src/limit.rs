@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn what_a_person_could_not_be_shown_whole_is_refused() {
-        let detail = |value: &str| json!([{"type": "mcp_tool", "server": "b", "constraints": {"to": {"one_of": [value]}}}]);
+        let detail =
+            |value: &str| json!([{"type": "mcp_tool", "server": "b", "constraints": {"to": {"one_of": [value]}}}]);
         let read = |value: &str| Limit::read(&detail(value).to_string());
         assert!(read(&"a".repeat(LONGEST - 2)).is_ok());
         assert_eq!(read(&"a".repeat(LONGEST - 1)), Err(BadLimits::TooMuch), "two quotes are part of it");

@@ -90,8 +90,13 @@ async fn a_session_ends_by_hand_and_by_time() {
     assert!(!token.is_empty());
     let open = app.admin("GET", "/v1/sessions?agent=assistant", Value::Null).await.ok();
     let id = open["items"][0]["id"].as_str().expect("a session").to_owned();
-    let ended = app.admin("POST", &format!("/v1/sessions/{id}/end"), Value::Null).await.ok();
-    assert_eq!(ended["state"], "ended");
+    assert_eq!(open["items"][0]["in_force"], true);
+    let why = json!({"reason": "end of the shift"});
+    let ended = app.admin("POST", &format!("/v1/sessions/{id}/end"), why).await.ok();
+    assert_eq!((&ended["state"], &ended["in_force"]), (&json!("ended"), &json!(false)));
+    let log = app.log().await;
+    let entry = log.iter().find(|entry| entry["change"] == "end session").expect("it is recorded");
+    assert_eq!(entry["reason"], "end of the shift", "{entry}");
     let (resource, header) = (agent.mcp("crm"), format!("DPoP {token}"));
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
     assert_eq!(app.http().post(&resource, &[("authorization", &header)], &ping).await.status, 401);
@@ -101,6 +106,10 @@ async fn a_session_ends_by_hand_and_by_time() {
     assert_eq!(app.admin("GET", "/v1/sessions", Value::Null).await.ok()["items"].as_array().unwrap().len(), 1);
     app.clock().advance(Span::minutes(16));
     assert_eq!(app.admin("GET", "/v1/sessions", Value::Null).await.ok()["items"].as_array().unwrap().len(), 0);
+    let all = app.admin("GET", "/v1/sessions?agent=assistant&all=true", Value::Null).await.ok();
+    let idle =
+        all["items"].as_array().unwrap().iter().find(|session| session["state"] == "open").expect("the idle one");
+    assert_eq!(idle["in_force"], false, "open, and too long unused");
 }
 
 #[tokio::test]

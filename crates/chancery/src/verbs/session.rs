@@ -50,6 +50,7 @@ const COLUMNS: &[Column] = &[
     column("AGENT", "/agent_name"),
     column("HUMAN", "/human"),
     column("STATE", "/state"),
+    column("IN FORCE", "/in_force"),
     column("OPENED", "/opened_at"),
     column("USED", "/used_at"),
     column("ENDS", "/ends_at"),
@@ -66,7 +67,10 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
     match verb {
         Verb::List(args) => {
             let all = args.all.then_some("true");
-            let path = format!("/v1/sessions{}", query(&[("agent", args.agent.as_deref()), ("human", args.human.as_deref()), ("all", all)]));
+            let path = format!(
+                "/v1/sessions{}",
+                query(&[("agent", args.agent.as_deref()), ("human", args.human.as_deref()), ("all", all)])
+            );
             context.output.list(COLUMNS, items(&context.admin()?.get(&path).await?))
         }
         Verb::End(args) => {

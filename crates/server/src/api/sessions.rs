@@ -26,6 +26,8 @@ pub(crate) struct View {
     instance: Option<String>,
     manifest: Option<chancery_model::Digest>,
     state: chancery_model::SessionState,
+    /// Whether it admits calls at this moment: it, all that it hangs on, their agents and the person are in force.
+    in_force: bool,
     epoch: u64,
     opened_at: String,
     used_at: String,
@@ -45,6 +47,7 @@ impl View {
             instance: session.instance.clone(),
             manifest: session.manifest,
             state: session.state,
+            in_force: rooms.authenticator.is_session_in_force(&session.id),
             epoch: session.epoch,
             opened_at: session.opened_at.rfc3339(),
             used_at: session.used_at.rfc3339(),

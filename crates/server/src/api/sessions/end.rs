@@ -10,8 +10,10 @@ use chancery_model::problem::{NO_SESSION, Problem, STORE_FAILED};
 use chancery_store::sessions;
 
 use super::View;
+use crate::api::agents::Because;
 use crate::door::admin::Peer;
 use crate::failure::{Answer, Failure};
+use crate::input::Body;
 use crate::rooms::Rooms;
 
 /// Ends a session. Tokens that name it are refused from the next request on.
@@ -19,10 +21,11 @@ pub(crate) async fn handle(
     State(rooms): State<Arc<Rooms>>,
     Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
+    Body(because): Body<Because>,
 ) -> Answer<Json<View>> {
     let missing = |id: &str| Failure::from(Problem::new(NO_SESSION, format!("`{id}`")));
     let id: SessionId = id.parse().map_err(|_| missing(&id))?;
-    match rooms.authenticator.end_session(&id, &peer.actor()).await {
+    match rooms.authenticator.end_session_for(&id, &peer.actor(), because.text()).await {
         Ok(_) => {}
         Err(SessionError::Store(e)) => return Err(Problem::new(STORE_FAILED, e.to_string()).into()),
         Err(_) => return Err(missing(id.as_str())),

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use chancery_model::{Agent, ClientSecret, Finding, Random, Secret, Severity, Span, Timestamp};
+use chancery_model::{Agent, ClientSecret, Finding, Secret, Severity, Span, Timestamp};
 use chancery_store::enrolments::code_hash;
 use chancery_store::{client_secrets, findings};
 
+use crate::code::{LONG, secret};
 use crate::registrar::{Beside, By, Registrar};
 use crate::{RegisterError, fields};
 
@@ -13,10 +14,6 @@ use crate::{RegisterError, fields};
 pub(crate) const RULE: &str = "client-secret";
 /// How secrets begin, so that a leaked one is recognised.
 const PREFIX: &str = "chy-secret-";
-/// Crockford's base 32 in lower case.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-/// Five bits each: 260 bits.
-const CHARACTERS: usize = 52;
 /// The longest a secret may live.
 const LONGEST: Span = Span::days(365);
 
@@ -45,7 +42,7 @@ impl Registrar {
             return Err(RegisterError::Field { field: "expires", why });
         }
         let now = self.clock.now();
-        let made = NewSecret { secret: random(PREFIX, &*self.random), expires_at: now + lasts };
+        let made = NewSecret { secret: secret::<LONG>(PREFIX, &*self.random), expires_at: now + lasts };
         let (hash, expires_at) = (code_hash(made.secret.expose()), made.expires_at);
         let beside: Beside<Agent> = Arc::new(move |tx, agent| {
             Box::pin(async move {
@@ -78,13 +75,6 @@ impl Registrar {
         let (agent, now) = (self.agent(name_or_id).await?, self.clock.now());
         Ok(client_secrets::of_agent(&self.store, &agent.id).await?.iter().any(|secret| secret.is_live(now)))
     }
-}
-
-/// A secret of 260 bits that begins like this.
-pub(crate) fn random(prefix: &str, random: &dyn Random) -> Secret {
-    let letter = |byte: u8| char::from(ALPHABET[usize::from(byte & 31)]);
-    let letters: String = random.bytes::<CHARACTERS>().into_iter().map(letter).collect();
-    Secret::new(format!("{prefix}{letters}"))
 }
 
 fn finding(agent: &Agent, now: Timestamp) -> Finding {

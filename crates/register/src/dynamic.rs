@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::RegisterError;
-use crate::client_secrets::random;
 use crate::clients::redirects;
+use crate::code::{LONG, secret};
 use crate::registrar::{By, Registrar};
 
 /// How codes begin, so that a leaked one is recognised.
@@ -57,8 +57,10 @@ impl Registrar {
             return Err(RegisterError::RegistrationOff);
         }
         let (now, agent) = (self.clock.now(), self.agent(name_or_id).await?);
-        let made =
-            NewRegistrationCode { code: random(PREFIX, &*self.random), expires_at: now + self.config.code_lifetime };
+        let made = NewRegistrationCode {
+            code: secret::<LONG>(PREFIX, &*self.random),
+            expires_at: now + self.config.code_lifetime,
+        };
         let kept =
             RegistrationCode { hash: code_hash(made.code.expose()), agent: agent.id, expires_at: made.expires_at };
         let by = By { actor, verb: "new_registration_code", reason: None };
@@ -79,7 +81,7 @@ impl Registrar {
         let agent = registration_codes::agent_of(&self.store, &hash, now).await?;
         let agent = self.agent(agent.ok_or(RegisterError::BadRegistrationCode)?.as_str()).await?;
         let redirect_uris = wanted.check()?;
-        let id = random(CLIENT, &*self.random).expose().to_owned();
+        let id = secret::<LONG>(CLIENT, &*self.random).expose().to_owned();
         let client = Client { redirect_uris, ..self.client(id, ClientKind::Dynamic, &agent) };
         let actor = format!("a registration code for {}", agent.name);
         let by = By { actor: &actor, verb: "register", reason: None };

@@ -4,6 +4,7 @@ use chancery_model::{Person, PersonId, PersonState, Random, Secret, Span, Timest
 use chancery_store::logins::{Link, code_hash};
 use chancery_store::{StoreError, logins, persons};
 
+use crate::code::{LONG, secret};
 use crate::registrar::{By, Registrar};
 use crate::{RegisterError, fields};
 
@@ -11,10 +12,6 @@ use crate::{RegisterError, fields};
 const LIFETIME: Span = Span::minutes(15);
 /// How codes of links begin, so that a leaked one is recognised.
 const PREFIX: &str = "chy-link-";
-/// Crockford's base 32 in lower case.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-/// Five bits each: 260 bits.
-const CHARACTERS: usize = 52;
 
 /// The code of a sign-in link. It can be shown this once; only its hash is kept.
 #[derive(Debug)]
@@ -27,9 +24,7 @@ pub struct SignInCode {
 
 impl SignInCode {
     fn new(now: Timestamp, random: &dyn Random) -> Self {
-        let letter = |byte: u8| char::from(ALPHABET[usize::from(byte & 31)]);
-        let letters: String = random.bytes::<CHARACTERS>().into_iter().map(letter).collect();
-        Self { code: Secret::new(format!("{PREFIX}{letters}")), expires_at: now + LIFETIME }
+        Self { code: secret::<LONG>(PREFIX, random), expires_at: now + LIFETIME }
     }
 }
 
@@ -70,7 +65,7 @@ impl Registrar {
         persons::by_name(&self.store, name).await?.ok_or_else(unknown)
     }
 
-    /// Their logins end at once, and so does everything that agents do in their name.
+    /// Their logins and links end at once, and so does everything that agents do in their name.
     pub async fn suspend_person(&self, name: &str, reason: &str, actor: &str) -> Result<Person, RegisterError> {
         let reason = fields::said("reason", reason)?;
         let by = By { actor, verb: "suspend", reason: Some(&reason) };
@@ -113,6 +108,9 @@ impl Registrar {
             Box::pin(async move {
                 if persons::get(&mut *tx, &before.id).await?.as_ref() != Some(&before) {
                     return Err(StoreError::refuse(RegisterError::Busy(before.name)));
+                }
+                if !written.is_active() {
+                    logins::void_links(tx, &written.id, now).await?;
                 }
                 persons::update(tx, &written).await
             })

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use chancery_model::{
     Agent, AgentId, Blueprint, Change, Clock, Draft, Kind, Random, Span, Timestamp, Who, Why, canonical,
 };
-use chancery_store::{BoxFuture, Store, StoreError, Tx, agents, blueprints, client_secrets, clients, trust_sources};
+use chancery_store::{
+    BoxFuture, Store, StoreError, Tx, agents, blueprints, client_certificates, client_secrets, clients, trust_sources,
+};
 use serde::Serialize;
 
 use crate::RegisterError;
@@ -183,8 +185,9 @@ pub(crate) async fn disarm(tx: &mut Tx, id: &AgentId, now: Timestamp) -> Result<
     let trusted = !trust_sources::of_agent(&mut *tx, id).await?.is_empty();
     let named = !clients::of_agent(&mut *tx, id).await?.is_empty();
     let shares = client_secrets::of_agent(&mut *tx, id).await?.iter().any(|secret| secret.is_live(now));
+    let shows = client_certificates::of_agent(&mut *tx, id).await?.is_some();
     match agents::get(&mut *tx, id).await? {
-        Some(agent) => agents::update(tx, &agent.disarm(trusted || named || shares)).await,
+        Some(agent) => agents::update(tx, &agent.disarm(trusted || named || shares || shows)).await,
         None => Ok(()),
     }
 }

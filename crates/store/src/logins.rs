@@ -28,16 +28,19 @@ pub fn code_hash(code: &str) -> Hash {
 
 /// Adds a link. Those of the same person that were not used are used up by this.
 pub async fn insert_link(tx: &mut Tx, link: &Link) -> Result<(), StoreError> {
-    let void = sqlx::query("UPDATE sign_in_links SET used_at = $2 WHERE person = $1 AND used_at IS NULL")
-        .bind(link.person.as_str())
-        .bind(link.created_at.0);
-    tx.run(void).await?;
+    void_links(tx, &link.person, link.created_at).await?;
     let sql = sqlx::query("INSERT INTO sign_in_links (hash, person, created_at, expires_at) VALUES ($1, $2, $3, $4)")
         .bind(link.hash.to_vec())
         .bind(link.person.as_str())
         .bind(link.created_at.0)
         .bind(link.expires_at.0);
     tx.run(sql).await.map(drop)
+}
+
+/// Uses up the links of a person that were not used.
+pub async fn void_links(tx: &mut Tx, person: &PersonId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = sqlx::query("UPDATE sign_in_links SET used_at = $2 WHERE person = $1 AND used_at IS NULL");
+    tx.run(sql.bind(person.as_str()).bind(now.0)).await.map(drop)
 }
 
 /// Whose link this is, if it can be used now. It is not used up by looking.

@@ -122,6 +122,8 @@ async fn a_login_outlives_a_restart_and_a_suspension_ends_it() {
     assert_eq!(app.admin("POST", &format!("/v1/people/{MARA}/setup-link"), json!({})).await.problem(409), "C6032");
     app.admin("POST", &format!("/v1/people/{MARA}/resume"), json!({})).await.ok();
     assert!(!is_signed_in(&mut browser).await, "what ended stays ended");
+    assert_eq!(browser.post(&link, &[]).await.status, 403, "a link from before the suspension");
+    let link = app.sign_in_link(MARA).await;
     assert_eq!(browser.post(&link, &[]).await.status, 303);
 
     let log = app.log().await;

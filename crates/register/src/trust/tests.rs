@@ -1,5 +1,7 @@
 //! What is exact, and what is refused with advice.
 
+use chancery_model::CertificateRule;
+
 use super::*;
 use crate::tests::{ACTOR, World};
 
@@ -45,6 +47,18 @@ async fn a_registered_agent_is_active_by_a_source_and_registered_without() {
     let left = world.registrar.agent("crm").await.unwrap();
     assert_eq!((left.state, left.epoch), (AgentState::Registered, resumed.epoch + 1));
     assert!(world.registrar.remove_trust_source("source", "moved", ACTOR).await.is_err());
+}
+
+#[tokio::test]
+async fn an_agent_that_still_has_a_certificate_stays_active() {
+    let world = World::new().await;
+    world.register("crm").await;
+    add(&world, &request(TrustKind::Kubernetes, ACCOUNT, &[])).await.unwrap();
+    let rule = CertificateRule::Dns("crm.acme.example".into());
+    let with = world.registrar.set_certificate("crm", rule, "moves", ACTOR).await.unwrap();
+    world.registrar.remove_trust_source("source", "moved", ACTOR).await.unwrap();
+    let left = world.registrar.agent("crm").await.unwrap();
+    assert_eq!((left.state, left.epoch), (AgentState::Active, with.epoch + 1));
 }
 
 #[tokio::test]

@@ -284,6 +284,19 @@ async fn a_key_whose_enrolment_got_no_answer_is_kept() {
 }
 
 #[tokio::test]
+async fn codes_that_were_made_before_a_failure_are_shown() {
+    let desk = Desk::open().await;
+    desk.json("blueprint create crm --sponsor m@example.com --owner l@example.com --purpose x").await;
+    desk.ok("blueprint instantiate crm --name crm-oslo").await;
+    let names: String = (0..1_000).map(|n| format!("crm-n{n}\n")).collect();
+    let file = desk.app.directory().join("names.txt");
+    std::fs::write(&file, format!("{names}crm-oslo\n")).unwrap();
+    let half = desk.run(&format!("blueprint instantiate crm --names-file {} --codes", file.display())).await;
+    assert!(half.exit == 1 && half.err.contains("`crm-oslo` is taken"), "{}", half.err);
+    assert_eq!(half.out.matches("chy-enrol-").count(), 1_000);
+}
+
+#[tokio::test]
 async fn blueprints_and_their_instances() {
     let desk = Desk::open().await;
     let made =

@@ -135,14 +135,26 @@ async fn step(context: &Context, args: &Because, step: &str) -> Done {
 
 async fn instantiate(context: &Context, args: &Instantiate) -> Done {
     let until = args.until.time(context)?;
-    let mut made = Vec::new();
+    let (mut made, mut failed) = (Vec::new(), None);
     for mut body in args.requests()? {
         body["codes"] = json!(args.codes);
         body["expires_at"] = json!(until);
-        let answer = context.admin()?.post(&path(&args.blueprint, "/instances"), &body).await?;
-        made.extend_from_slice(items(&answer));
+        match context.admin()?.post(&path(&args.blueprint, "/instances"), &body).await {
+            Ok(answer) => made.extend_from_slice(items(&answer)),
+            Err(failure) => {
+                failed = Some(failure);
+                break;
+            }
+        }
     }
-    context.output.list(INSTANCES, &made)
+    // What earlier requests registered is there, and its codes are shown this once.
+    match failed {
+        Some(failure) if made.is_empty() => Err(failure),
+        failed => {
+            context.output.list(INSTANCES, &made)?;
+            failed.map_or(Ok(()), Err)
+        }
+    }
 }
 
 fn show(context: &Context, blueprint: &Value) -> Done {

@@ -1,5 +1,6 @@
 // Draws what a program printed as an SVG that follows the reader's light or dark setting.
 //   chancery demo --once | node tools/picture.js 'chancery demo' > story.svg
+// docs/images/story.svg is a part of it: how the clerk takes over, what it is denied, and how it ends.
 import { readFileSync } from 'node:fs';
 
 const WIDTH = 100;

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use chancery_model::{Agent, AgentState, BearerUse, Finding, Severity, Timestamp};
 use chancery_store::findings;
 
-use crate::RegisterError;
 use crate::registrar::{By, Config, Registrar};
+use crate::{RegisterError, client_secrets};
 
 /// An agent may use tokens without a proof of possession.
 pub(crate) const BEARER: &str = "bearer-allowed";
@@ -43,6 +43,12 @@ impl Registrar {
         for finding in ours.filter(|open| !still.contains(&key(open))) {
             self.put(finding, "close", now).await?;
             changed += 1;
+        }
+        for finding in open.iter().filter(|open| open.rule == client_secrets::RULE) {
+            if !self.has_client_secret(&finding.subject).await? {
+                self.put(finding, "close", now).await?;
+                changed += 1;
+            }
         }
         Ok(changed)
     }

@@ -223,6 +223,20 @@ async fn allowing_bearer_tokens_is_a_finding_as_long_as_it_lasts() {
 }
 
 #[tokio::test]
+async fn a_shared_secret_is_a_finding_as_long_as_one_is_live() {
+    let world = World::new().await;
+    world.register("crm").await;
+    for days in [1, 3] {
+        world.registrar.new_secret("crm", Span::days(days), "old client", ACTOR).await.unwrap();
+    }
+    for (later, open) in [(2, 1), (1, 0)] {
+        world.clock.advance(Span::days(later));
+        world.registrar.review_findings().await.unwrap();
+        assert_eq!(world.registrar.findings().await.unwrap().len(), open, "one lasts a day, one three");
+    }
+}
+
+#[tokio::test]
 async fn time_makes_findings_and_people_end_them() {
     let world = World::new().await;
     world.register("crm").await;

@@ -1,9 +1,10 @@
 //! The socket of the Workload API: who connects is known by the socket's credentials.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chancery_model::problem::{BAD_CONFIG, Problem};
@@ -22,6 +23,8 @@ use crate::door::listen::Closing;
 
 /// Connections at one time.
 const CONNECTIONS: usize = 256;
+/// Of these at the most so many of one user id: nobody takes the places of all others.
+const EACH: usize = 32;
 /// Calls at one time on each of them: a client has one stream per kind of message.
 const CALLS: u32 = 32;
 /// Bytes of all headers of a call.
@@ -55,7 +58,7 @@ pub(crate) async fn bind(path: &Path, mode: u32) -> Result<UnixListener, Problem
 
 /// Serves the Workload API until it is closed.
 pub(crate) async fn serve(listener: UnixListener, workloads: Workloads, closing: Closing) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let (room, users) = (Arc::new(Semaphore::new(CONNECTIONS)), Users::default());
     loop {
         let accepted = tokio::select! {
             () = closing.cancel.cancelled() => return,
@@ -65,11 +68,49 @@ pub(crate) async fn serve(listener: UnixListener, workloads: Workloads, closing:
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        let Some(user) = users.enter(uid) else {
+            tracing::debug!(uid, "too many connections of one user id to the Workload API");
+            continue;
+        };
         let one = connection(stream, uid, workloads.clone(), closing.clone());
         closing.tasks.spawn(async move {
             one.await;
-            drop(place);
+            drop((place, user));
         });
+    }
+}
+
+/// How many connections each user id has.
+#[derive(Clone, Default)]
+struct Users(Arc<Mutex<HashMap<u32, usize>>>);
+
+/// One connection of a user id; it counts until it is dropped.
+struct User {
+    of: Users,
+    uid: u32,
+}
+
+impl Users {
+    fn enter(&self, uid: u32) -> Option<User> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.entry(uid).or_default();
+        if *count >= EACH {
+            return None;
+        }
+        *count += 1;
+        Some(User { of: self.clone(), uid })
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let mut all = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.uid) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.uid);
+            }
+        }
     }
 }
 
@@ -106,5 +147,22 @@ async fn connection(stream: UnixStream, uid: u32, workloads: Workloads, closing:
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection to the Workload API ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_does_not_take_the_places_of_others() {
+        let users = Users::default();
+        let mut own: Vec<User> = (0..EACH).filter_map(|_| users.enter(1)).collect();
+        assert_eq!(own.len(), EACH);
+        assert!(users.enter(1).is_none() && users.enter(2).is_some());
+        own.pop();
+        assert!(users.enter(1).is_some());
+        drop(own);
+        assert!(users.0.lock().unwrap().is_empty());
     }
 }

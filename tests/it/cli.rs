@@ -27,9 +27,9 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// A server with an upstream, and a place for the command line's own files.
-struct Desk {
-    app: TestApp,
-    upstream: HttpUpstream,
+pub(crate) struct Desk {
+    pub(crate) app: TestApp,
+    pub(crate) upstream: HttpUpstream,
 }
 
 /// What a command left behind.
@@ -84,7 +84,7 @@ impl Desk {
     }
 
     /// Runs a command that must succeed; gives back what it printed.
-    async fn ok(&self, words: &str) -> String {
+    pub(crate) async fn ok(&self, words: &str) -> String {
         let done = self.run(words).await;
         assert_eq!(done.exit, 0, "chancery {words}\n{}{}", done.out, done.err);
         done.out

@@ -11,6 +11,7 @@ mod messages;
 mod meters;
 pub(crate) mod peers;
 mod pins;
+mod reach;
 mod sessions;
 mod stdio;
 mod streams;

@@ -1,9 +1,11 @@
 //! People and the flows that need one: signing in, consent, codes, devices, presence.
 
-mod client;
+pub(crate) mod chain;
+pub(crate) mod client;
 mod clients;
 mod code;
 mod conformance;
+mod cut;
 mod device;
 mod document;
 mod documents;

@@ -3,6 +3,7 @@
 mod p1;
 mod p4;
 mod p7;
+mod p8;
 
 /// How large the tests of the promises are: what `test` has minutes for, or what takes hours.
 #[derive(Clone, Copy, PartialEq, Eq)]

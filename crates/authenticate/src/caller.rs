@@ -1,6 +1,8 @@
 //! The check of every request: who is calling, with what proof, in which session.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chancery_model::{Agent, BearerUse, Limit, Session, SessionId, Timestamp, problem};
 
@@ -13,6 +15,9 @@ use crate::jose::sha256;
 use crate::lineage::Lineage;
 use crate::metadata::resource_metadata_url;
 use crate::refused::{Reason, Refused};
+
+/// Between two looks whether a caller's time is over, while they are waited for.
+const LOOK: Duration = Duration::from_millis(400);
 
 /// What of a request decides who is calling. A header that came twice must be refused before this.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +96,21 @@ impl Authenticator {
     pub fn still(&self, caller: &Caller, audience: &str) -> Result<(), Refused> {
         let scheme = if caller.bearer { Scheme::Bearer } else { Scheme::Dpop };
         self.unchanged(caller).map_err(|reason| self.refuse(reason, audience, scheme))
+    }
+
+    /// Waits until an admitted caller is not in force any more, and says why: at once after the change that stops them is
+    /// committed, soon after where it is time that does. For whoever is in force it waits for ever.
+    pub async fn stopped(&self, caller: &Caller, audience: &str) -> Refused {
+        loop {
+            // Before looking, so that no change after it is missed.
+            let mut changed = pin!(self.directory.stops().notified());
+            changed.as_mut().enable();
+            if let Err(refused) = self.still(caller, audience) {
+                return refused;
+            }
+            // Time makes no change that would be told.
+            let _ = tokio::time::timeout(LOOK, changed).await;
+        }
     }
 
     fn unchanged(&self, caller: &Caller) -> Result<(), Reason> {

@@ -12,6 +12,7 @@ use chancery_model::{
     Account, Agent, AgentId, Blueprint, Changed, ClientCertificate, ClientSecret, Digest, Epoch, Hash, Person,
     PersonId, Session, SessionId, SessionState, Standing, Timestamp,
 };
+use tokio::sync::Notify;
 
 /// One agent as it is now. Whoever holds the slot sees every change at once.
 #[derive(Debug)]
@@ -67,6 +68,8 @@ pub(crate) struct Directory {
     sessions: RwLock<HashMap<SessionId, Arc<SessionSlot>>>,
     secrets: RwLock<HashMap<Hash, Arc<ClientSecret>>>,
     certificates: RwLock<HashMap<AgentId, Arc<ClientCertificate>>>,
+    /// Told after every change that may have stopped somebody.
+    stops: Notify,
 }
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
@@ -172,6 +175,14 @@ impl Directory {
             Changed::Blueprint(blueprint) => self.put_blueprint(blueprint.clone(), true),
             Changed::Client(_) | Changed::TrustSource(_) | Changed::Grant(_) | Changed::Tool(_) => {}
         }
+        if may_stop(changed) {
+            self.stops.notify_waiters();
+        }
+    }
+
+    /// Whom to wait for: whoever waits is woken after every change that may have stopped somebody.
+    pub(crate) fn stops(&self) -> &Notify {
+        &self.stops
     }
 
     /// Takes an agent that was stored before anything was observed. Does not overwrite what was observed since.
@@ -402,5 +413,14 @@ impl Directory {
         };
         let used = AtomicI64::new(session.used_at.0);
         Some(SessionSlot { current: ArcSwap::new(session.clone()), used, agent, person, parent })
+    }
+}
+
+/// May this have stopped somebody who was admitted?
+fn may_stop(changed: &Changed) -> bool {
+    match changed {
+        Changed::Agent(_) | Changed::Person(_) | Changed::Blueprint(_) => true,
+        Changed::Session(session) => session.state != SessionState::Open,
+        _ => false,
     }
 }

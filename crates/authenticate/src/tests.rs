@@ -23,6 +23,7 @@ mod clients;
 mod dpop;
 mod enrol;
 mod exchange;
+mod forged;
 mod promises;
 mod sessions;
 mod token;

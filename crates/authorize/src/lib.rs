@@ -16,6 +16,10 @@ mod diagnostic;
 mod engine;
 mod entity;
 mod explain;
+#[cfg(feature = "faults")]
+pub mod faults;
+#[cfg(not(feature = "faults"))]
+mod faults;
 pub mod files;
 mod grants;
 mod hash;

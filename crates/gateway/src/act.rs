@@ -97,7 +97,7 @@ where
     };
     relay.scrubber = credential.scrubber.clone();
 
-    // Forward: exactly what was permitted and recorded.
+    // Forward: exactly what was permitted and recorded, for as long as whoever asked for it is in force.
     let form = message.form.clone();
     let last_event = head.headers.get(LAST_EVENT).filter(|_| form == Form::Listen).cloned();
     let params = intent.params();
@@ -116,7 +116,7 @@ where
         shared,
         renewal,
     };
-    let answered: Result<_, Failure> = forward(permit, receipt, parcel).await;
+    let answered: Result<_, Failure> = relay.unless_stopped(forward(permit, receipt, parcel)).await;
 
     // After: the outcome is recorded, and the answer goes back without what is not for the agent.
     Ok(after(flight, relay, form, (upstream, &place), answered).await)

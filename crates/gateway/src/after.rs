@@ -1,7 +1,7 @@
 //! What became of an act: the record is told, and the agent gets its answer.
 
 use bytes::Bytes;
-use chancery_model::ActResult;
+use chancery_model::{ActResult, problem};
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::body::{self, Body};
@@ -49,7 +49,7 @@ pub(crate) async fn after(
 }
 
 async fn failed(flight: Flight, relay: &Relay, failure: Failure) -> Response<Body> {
-    if failure.row == chancery_model::problem::NO_MCP_SESSION
+    if [problem::NO_MCP_SESSION, problem::CALL_CUT].contains(&failure.row)
         && let Some(session) = &relay.session
     {
         relay.gateway.sessions.close(&session.id);
@@ -93,7 +93,7 @@ async fn whole(flight: Flight, relay: &Relay, status: StatusCode, bytes: Bytes) 
 async fn replied(flight: Flight, relay: Relay, mut source: Source) -> Response<Body> {
     let timeout = idle(&relay, relay.gateway.config.timeouts.idle);
     loop {
-        let line = match source.piece(timeout).await {
+        let line = match relay.unless_stopped(source.piece(timeout)).await {
             Ok(Piece::Message(line, _)) => line,
             Ok(Piece::Other(_)) => continue,
             Ok(Piece::End) => {

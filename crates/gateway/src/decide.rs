@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chancery_authenticate::flows::{Flow, History};
 use chancery_authenticate::meters::Touch;
-use chancery_authenticate::{Caller, resource_metadata_path};
+use chancery_authenticate::{Caller, Refused, resource_metadata_path};
 use chancery_authorize::{Acting, Facts, Needs, Permit, ServerAct, ToolCall, Verdict};
 use chancery_model::Decision;
 use chancery_model::problem::{self, Row};
@@ -20,6 +20,7 @@ use crate::gateway::Gateway;
 use crate::intend::Intent;
 use crate::methods;
 use crate::pins::Pinned;
+use crate::read;
 use crate::refusal::{Refusal, rpc};
 
 /// Acts that are tried one by one for whether they would help.
@@ -123,12 +124,18 @@ impl Case<'_> {
             }
             tokio::select! {
                 biased;
+                refused = self.stopped() => return Err(read::stopped(refused)),
                 () = running.as_mut() => return Err(self.refusal(denied)),
                 () = latest.as_mut(), if !under_way => return Err(self.refusal(denied)),
                 () = coming.as_mut(), if !under_way => return Err(self.refusal(denied)),
                 () = changed => coming.set(tokio::time::sleep(timeouts.coming)),
             }
         }
+    }
+
+    async fn stopped(&self) -> Refused {
+        let audience = format!("{}/mcp/{}", self.gateway.config.public_url, self.intent.server);
+        self.gateway.authenticator.stopped(self.caller, &audience).await
     }
 
     /// The acts that are not done yet and would help: all of them together, or some alone.

@@ -17,9 +17,6 @@ use crate::sse::{Event, Events};
 use crate::upstream::Failure;
 use crate::upstream::stdio::Reply;
 
-/// Between two looks whether the caller is still in force.
-const LOOK: Duration = Duration::from_millis(400);
-
 /// Where events come from.
 pub(crate) enum Source {
     Events(Incoming, Events),
@@ -75,15 +72,7 @@ impl Pump {
 
     /// The next piece, as long as the caller is in force: whoever was stopped meanwhile gets nothing any more.
     async fn piece(&mut self) -> Result<Piece, Failure> {
-        let (source, relay) = (&mut self.source, &self.relay);
-        let mut piece = std::pin::pin!(source.piece(self.idle));
-        loop {
-            let arrived = tokio::time::timeout(LOOK, &mut piece).await;
-            relay.in_force()?;
-            if let Ok(piece) = arrived {
-                return piece;
-            }
-        }
+        self.relay.unless_stopped(self.source.piece(self.idle)).await
     }
 
     async fn message(&mut self, message: Bytes, others: Vec<String>) -> Result<Option<Bytes>, Failure> {

@@ -85,7 +85,8 @@ pub(crate) fn still(gateway: &Gateway, head: &request::Parts, caller: &Caller) -
     gateway.authenticator.still(caller, &url).map_err(stopped)
 }
 
-fn stopped(refused: Refused) -> Refusal {
+/// The refusal of whoever is not in force.
+pub(crate) fn stopped(refused: Refused) -> Refusal {
     let mut refusal = Refusal::new(refused.row, rpc::DENIED, refused.why.clone());
     for challenge in refused.challenges() {
         refusal = refusal.header(header::WWW_AUTHENTICATE, &challenge);

@@ -161,7 +161,12 @@ impl Refusal {
     fn text(&self, subject: &Subject, decision: Option<DecisionId>) -> String {
         let next = self.next.as_deref().unwrap_or(self.row.help);
         let denied = self.row.code.starts_with("C2") && !subject.title.is_empty();
-        let (verb, title) = if denied { ("denied", subject.title.as_str()) } else { ("refused", self.row.title) };
+        let (verb, title) = match self.row {
+            // It was allowed.
+            problem::CALL_CUT => ("cut", self.row.title),
+            _ if denied => ("denied", subject.title.as_str()),
+            _ => ("refused", self.row.title),
+        };
         let mut text = format!("{verb}: {title}\n  why: {}  [{}]\n  do:  ", self.why, self.row.code);
         match decision {
             Some(id) => {

@@ -59,11 +59,18 @@ impl Relay {
         }
     }
 
-    /// Is whoever it is for still in force?
-    pub(crate) fn in_force(&self) -> Result<(), Failure> {
+    /// What comes of `doing`, unless its caller is stopped first: then it is dropped, and nothing of it is passed on. What it
+    /// did at the upstream until then is not known.
+    pub(crate) async fn unless_stopped<T>(
+        &self,
+        doing: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         let audience = format!("{}/mcp/{}", self.gateway.config.public_url, self.server);
-        let still = self.gateway.authenticator.still(&self.caller, &audience);
-        still.map_err(|refused| Failure::unknown(format!("the stream was cut: {}", refused.why)))
+        tokio::select! {
+            biased;
+            refused = self.gateway.authenticator.stopped(&self.caller, &audience) => Err(Failure::cut(&refused.why)),
+            done = doing => done,
+        }
     }
 
     /// A request that is answered when its stream ends, whenever that is.

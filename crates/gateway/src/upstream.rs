@@ -94,6 +94,12 @@ impl Failure {
         Self::new(refusal.row, ActResult::Failed, &refusal.why)
     }
 
+    /// Its caller was stopped while its answer was waited for: whether it acted is not known.
+    pub(crate) fn cut(why: &str) -> Self {
+        let why = format!("it was cut while its answer was waited for, and may have happened: {why}");
+        Self::new(problem::CALL_CUT, ActResult::Indeterminate, &why)
+    }
+
     /// It does not know the session any more.
     pub(crate) fn session_over() -> Self {
         let why = "the upstream server has ended this session".to_owned();

@@ -198,6 +198,9 @@ table! {
     /// The limits that a session was granted do not cover it.
     OUTSIDE_TASK = "C2021", 403, "it is outside the task",
         "ask for authorization that covers it: `authorization_details` of a new session";
+    /// Agent, person or session was stopped while an upstream's answer was waited for.
+    CALL_CUT = "C2030", 403, "the call was cut: what it was made under has ended",
+        "look at the upstream whether it happened before it is done again: `chancery why DECISION`";
 
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",

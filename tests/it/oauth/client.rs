@@ -160,12 +160,21 @@ impl Flow {
 
     /// The same with a proof by this key.
     pub async fn post_by(&self, key: &AgentKey, path: &str, form: &[(&str, &str)]) -> Answer {
+        self.send(Some(key), path, &self.signed(&self.agent, form)).await
+    }
+
+    /// The same by another agent.
+    pub async fn post_as(&self, agent: &Agent, path: &str, form: &[(&str, &str)]) -> Answer {
+        self.send(Some(agent.key()), path, &self.signed(agent, form)).await
+    }
+
+    fn signed(&self, agent: &Agent, form: &[(&str, &str)]) -> Pairs {
         let (now, random) = (self.app.time().now(), self.app.random());
-        let assertion = self.agent.key().assertion("helper", self.app.url(), now, &*random).unwrap();
+        let assertion = agent.key().assertion(agent.name(), self.app.url(), now, &*random).unwrap();
         let mut form: Pairs = form.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         form.push(("client_assertion_type".into(), JWT_BEARER.into()));
         form.push(("client_assertion".into(), assertion));
-        self.send(Some(key), path, &form).await
+        form
     }
 
     /// A request as it stands, with a proof by this key; repeated once for a nonce.

@@ -1,7 +1,7 @@
 //! P7: every error is a deny; an index, a repetition or a neighbour never changes an answer; no inert policy.
 //!
 //! What is done in somebody's name is asked of everybody of the chain, and the reference asks each by itself: the
-//! answers must agree for each part and for what they make together.
+//! answers must agree for each part and for what they make together. Limits are read off their JSON by the reference.
 //!
 //! Random worlds (schema, tools, policies, entities, agents, grants) and random requests in each. The engine's
 //! answer must be the one that cedar-policy's own authorizer gives over the whole policy set with every grant in
@@ -10,12 +10,13 @@
 //! both; for those it accepts cedar-policy must report no evaluation error at all.
 
 mod oracle;
-mod rng;
+pub mod rng;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
-use chancery_authorize::{Engine, Fault, Files, Snapshot, Sources, Verdict};
+use chancery_authorize::{Engine, Fault, Files, Snapshot, Sources, Verdict, faults};
 use chancery_model::Outcome;
 
 use super::{Size, size};
@@ -50,6 +51,10 @@ impl Answer {
 #[derive(Debug, Default)]
 struct Tally {
     requests: usize,
+    /// Of those, asked of a chain, narrowed by limits, and outside them.
+    chains: usize,
+    narrowed: usize,
+    outside: usize,
     allowed: usize,
     policies: usize,
     refused: BTreeMap<&'static str, usize>,
@@ -62,7 +67,7 @@ fn cases() -> usize {
     }
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "a failed run is replayed with the seed it printed")]
     let given = std::env::var("CHANCERY_TEST_SEED").ok();
     given.and_then(|text| text.parse().ok()).unwrap_or(20_261_123)
@@ -146,6 +151,9 @@ fn check(seed: u64, fault: Option<Fault>, tally: &mut Tally) -> Result<(), Strin
         let oracle = Oracle::new(&world);
         tally.allowed += compare(&engine, &world, &oracle, &requests)?;
         tally.requests += requests.len();
+        tally.chains += requests.iter().filter(|request| request.kind().0).count();
+        tally.narrowed += requests.iter().filter(|request| request.kind().1).count();
+        tally.outside += requests.iter().filter(|request| !request.is_within_limits()).count();
         world.change_grants(&mut rng).iter().for_each(|grant| engine.grant_changed(grant).unwrap());
     }
     tally.policies += world.policies.len();
@@ -164,11 +172,13 @@ fn p7_the_index_never_changes_an_answer() {
     }
     // A run in which nearly everything had one answer would show nothing.
     assert!(tally.allowed * 10 > tally.requests && tally.allowed * 10 < tally.requests * 9, "{tally:?}");
+    assert!(tally.chains > 1_000 && tally.outside > 1_000 && tally.outside * 10 < tally.narrowed * 9, "{tally:?}");
     assert!(tally.refused.contains_key("C3003") && tally.refused.contains_key("C3006"), "{tally:?}");
     println!(
-        "promise P7: {} random requests in {worlds} worlds (seed {start}), {} allowed; indexed, repeated and 8-thread \
-         answers equal cedar-policy's own, 0 differences; {} policies accepted, none failed; refused at load: {:?}",
-        tally.requests, tally.allowed, tally.policies, tally.refused
+        "promise P7: {} random requests in {worlds} worlds (seed {start}), {} of chains, {} narrowed by limits, {} allowed; \
+         indexed, repeated and 8-thread answers equal cedar-policy's own and a naive reading of the limits, 0 differences; \
+         {} policies accepted, none failed; refused at load: {:?}",
+        tally.requests, tally.chains, tally.narrowed, tally.allowed, tally.policies, tally.refused
     );
 }
 
@@ -177,4 +187,16 @@ fn p7_a_broken_index_is_noticed() {
     let mut tally = Tally::default();
     let found = (0..50).find(|number| check(seed() + number, Some(Fault::ForgetAncestors), &mut tally).is_err());
     assert!(found.is_some(), "an index that forgets ancestors passed {} requests", tally.requests);
+}
+
+/// The negative controls: an engine that asks only the agent that acts, and one that looks at no limits.
+#[test]
+fn p7_a_part_that_is_not_asked_is_noticed() {
+    for (name, fault) in [("the rest of the chain", &faults::ALONE), ("limits", &faults::LIMITLESS)] {
+        let mut tally = Tally::default();
+        fault.store(true, Ordering::SeqCst);
+        let found = (0..50).find(|number| check(seed() + number, None, &mut tally).is_err());
+        fault.store(false, Ordering::SeqCst);
+        assert!(found.is_some(), "an engine that does not ask {name} passed {} requests", tally.requests);
+    }
 }

@@ -50,13 +50,55 @@ fn a_public_key_is_no_hmac_secret() {
     let signed = format!("{}.{}", encode(br#"{"alg":"HS256"}"#), encode(b"x"));
     let jwk = key.public().canonical_jwk().to_owned();
     let members: serde_json::Value = serde_json::from_str(&jwk).unwrap();
-    let point = decode(members["x"].as_str().unwrap()).unwrap();
-    for secret in [jwk.as_bytes(), &point, b"", b" ", key.public().thumbprint()] {
+    let half = |name: &str| decode(members[name].as_str().unwrap()).unwrap();
+    let (x, point) = (half("x"), [vec![4], half("x"), half("y")].concat());
+    // SubjectPublicKeyInfo of a P-256 key (RFC 5480, section 2), and its textual forms (RFC 7468, section 13).
+    let der = [&decode("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgA").unwrap()[..], &point].concat();
+    let base64 = base64::engine::Engine::encode(&base64::engine::general_purpose::STANDARD, &der);
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n{}\n-----END PUBLIC KEY-----\n", &base64[..64], &base64[64..]);
+    let spellings =
+        [pem.clone(), pem.trim().to_owned(), format!("\n{pem}"), format!(" {pem}"), pem.replace('\n', "\r\n")];
+    let secrets = [jwk.as_bytes(), &x, &point, &der, base64.as_bytes(), b"", b" ", key.public().thumbprint()];
+    for secret in secrets.into_iter().chain(spellings.iter().map(String::as_bytes)) {
         let mac =
             aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret), signed.as_bytes());
         let forged = format!("{signed}.{}", encode(mac.as_ref()));
         assert!(matches!(verify(&forged, key.public()), Err(JoseError::Algorithm { .. })));
     }
+}
+
+/// A key without `alg` has the algorithm of its kind, whatever a header says.
+#[test]
+fn a_key_without_an_algorithm_takes_none_from_a_header() {
+    let modulus = encode(&[&[0xc1][..], &[0x5b; 254], &[0x0f]].concat());
+    let rsa = format!(r#"{{"kty":"RSA","n":"{modulus}","e":"AQAB"}}"#);
+    let rsa = PublicKey::from_jwk(&Jwk::parse(&rsa).unwrap(), Policy::Issuers).unwrap();
+    assert_eq!(rsa.algorithm(), Algorithm::Rs256);
+    for alg in ["HS256", "HS512", "none", "ES256", "EdDSA", "PS256", "PBES2-HS256+A128KW", "dir", "RSA-OAEP"] {
+        let signed =
+            format!("{}.{}", encode(format!(r#"{{"alg":"{alg}","p2c":2147483647}}"#).as_bytes()), encode(b"x"));
+        let empty = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"");
+        let mac = aws_lc_rs::hmac::sign(&empty, signed.as_bytes());
+        for signature in [mac.as_ref(), &[], &[0; 256]] {
+            let forged = format!("{signed}.{}", encode(signature));
+            assert!(verify(&forged, &rsa).is_err(), "{alg}");
+            assert!(verify(&forged, key().public()).is_err(), "{alg}");
+        }
+    }
+}
+
+/// Encrypted things are not opened, not even to find something unsigned in them (RFC 7516).
+#[test]
+fn what_is_encrypted_is_not_read() {
+    let key = key();
+    let inner = format!("{}.{}.", encode(br#"{"alg":"none"}"#), encode(br#"{"sub":"admin"}"#));
+    for header in [r#"{"alg":"dir","enc":"A128GCM","cty":"JWT"}"#, r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#, HEADER] {
+        for content in [inner.as_bytes(), b"x"] {
+            let parts = [header.as_bytes(), b"key", b"iv", content, b"tag"].map(encode);
+            assert_eq!(verify(&parts.join("."), key.public()), Err(JoseError::Shape), "{header}");
+        }
+    }
+    assert!(verify(&signed(&key, r#"{"alg":"ES256","enc":"A128GCM"}"#, inner.as_bytes()), key.public()).is_err());
 }
 
 #[test]

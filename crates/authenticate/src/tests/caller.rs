@@ -103,6 +103,28 @@ async fn an_admitted_caller_is_in_force_until_it_is_stopped() {
     assert!(world.auth.still(&caller, AUDIENCE).is_err());
 }
 
+/// Not at the next look, but with the change itself: nothing else happens between the two polls.
+#[tokio::test]
+async fn whoever_waits_for_a_caller_to_be_stopped_is_told_with_the_change() {
+    use std::pin::pin;
+    use std::time::Duration;
+    const NOW: Duration = Duration::ZERO;
+    let world = World::new().await;
+    let caller = world.call_now(&world.token().await).unwrap();
+    let mut stopped = pin!(world.auth.stopped(&caller, AUDIENCE));
+    assert!(tokio::time::timeout(NOW, stopped.as_mut()).await.is_err());
+    world.token().await;
+    assert!(tokio::time::timeout(NOW, stopped.as_mut()).await.is_err(), "others open sessions");
+    world.auth.end_session(&caller.session.id, "local:1000").await.unwrap();
+    assert_eq!(tokio::time::timeout(NOW, stopped.as_mut()).await.unwrap().row.code, "C1005");
+
+    let caller = world.call_now(&world.token().await).unwrap();
+    let mut stopped = pin!(world.auth.stopped(&caller, AUDIENCE));
+    assert!(tokio::time::timeout(NOW, stopped.as_mut()).await.is_err());
+    world.change("crm", |agent| agent.suspend().unwrap()).await;
+    assert_eq!(tokio::time::timeout(NOW, stopped.as_mut()).await.unwrap().row.code, "C1006");
+}
+
 #[tokio::test]
 async fn an_expired_agent_is_refused() {
     let world = World::new().await;

@@ -476,3 +476,18 @@ async fn an_exchange_that_races_with_the_end_of_its_root_gives_nothing_that_last
         }
     }
 }
+
+/// What cannot be looked up is not given back: whoever asked must be told.
+#[tokio::test]
+async fn a_revocation_that_cannot_be_looked_up_is_an_error() {
+    let world = World::lenient(config()).await;
+    let a = world.party("a").await;
+    let revoke = async || {
+        let form = world.pairs(&a, &[("token", "chy-refresh-of-nobody"), ("token_type_hint", "refresh_token")]);
+        let request = TokenRequest { form: &form, authorization: None, dpop: None, certificate: None, url: TOKEN_URL };
+        world.auth.revoke(&request).await
+    };
+    revoke().await.expect("what is not known is given back already (RFC 7009, section 2.2)");
+    world.store.close().await;
+    assert_eq!(revoke().await.unwrap_err().error, "temporarily_unavailable");
+}

@@ -29,7 +29,7 @@ impl Oracle {
         Self { entities, sets, schema }
     }
 
-    /// What everybody must allow: the first who does not has the last word.
+    /// What everybody must allow, and every set of limits cover: the first who does not has the last word.
     pub fn answer(&self, request: &Request) -> Answer {
         let mut whole = self.one(request.plain());
         for other in request.others() {
@@ -39,6 +39,9 @@ impl Oracle {
                 (true, false) => answer,
                 (false, _) => Answer { errors: whole.errors + answer.errors, ..whole },
             };
+        }
+        if whole.allow && !request.is_within_limits() {
+            return Answer { allow: false, by: Default::default(), errors: whole.errors };
         }
         whole
     }

@@ -2,13 +2,18 @@
 //! over both, entities in a hierarchy, agents, grants.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chancery_authorize::{Acting, ActionRef, Engine, EntityRef, Evaluation, Facts, Properties, ToolCall, Verdict};
-use chancery_model::{Agent, AgentKind, AgentState, BearerUse, Grant, GrantMode, Span, Timestamp, Tool, ToolState};
+use chancery_model::{
+    Agent, AgentKind, AgentState, BearerUse, Grant, GrantMode, Limit, Span, Timestamp, Tool, ToolState,
+};
 use serde_json::{Value, json};
 
 use super::rng::Rng;
 
+#[path = "limits.rs"]
+mod limits;
 #[path = "policy.rs"]
 mod policy;
 
@@ -53,6 +58,7 @@ pub enum Request {
         age: i64,
         reason: Option<String>,
         facts: Facts,
+        limits: Vec<Value>,
         tool: String,
         args: Value,
     },
@@ -254,6 +260,7 @@ impl World {
                 calls: rng.below(10) as i64,
                 ..Facts::default()
             },
+            limits: if rng.chance(40) { (0..=rng.below(2)).map(|_| limits::set(rng)).collect() } else { Vec::new() },
             tool: tool.qualified(),
             args,
         }
@@ -311,11 +318,14 @@ impl Request {
     pub fn ask(&self, engine: &Engine, now: Timestamp) -> Verdict {
         match self {
             Self::Evaluation { asked, .. } => engine.evaluate(asked, now),
-            Self::Call { agent, ancestors, human, age, reason, facts, tool, args } => {
+            Self::Call { agent, ancestors, human, age, reason, facts, limits, tool, args } => {
+                let limits: Vec<Arc<[Limit]>> =
+                    limits.iter().map(|set| Limit::read(&set.to_string()).unwrap().into()).collect();
                 let ancestors: Vec<&str> = ancestors.iter().map(String::as_str).collect();
                 let (server, tool) = tool.split_once('/').unwrap();
                 let by = Acting {
                     facts,
+                    limits: &limits,
                     ancestors: &ancestors,
                     human: human.as_deref(),
                     session_age: Span::seconds(*age),
@@ -325,6 +335,18 @@ impl Request {
                 engine.tool_call(&ToolCall { by, server, tool, definition: None, args, args_digest: [7; 32] }, now)
             }
         }
+    }
+
+    /// Is it within every set of limits?
+    pub fn is_within_limits(&self) -> bool {
+        let Self::Call { limits, tool, args, .. } = self else { return true };
+        limits.iter().all(|set| limits::cover(set, tool, args))
+    }
+
+    /// Is it asked of more than one, and is it narrowed?
+    pub fn kind(&self) -> (bool, bool) {
+        let Self::Call { ancestors, human, limits, .. } = self else { return (false, false) };
+        (!ancestors.is_empty() || human.is_some(), !limits.is_empty())
     }
 
     /// The same question about everybody else whose right it takes, in the order in which they are asked.

@@ -163,18 +163,19 @@ impl Authenticator {
         let session = self.session_of(&opening, &agent, epoch, now);
         let mut draft = draft(now, self.who(&opening, &agent), &session, opening.verb);
         draft.detail = opening.detail;
-        let (stored, id) = (session.clone(), session.id);
-        let beside = opening.beside;
-        let write = self.store.write(draft, move |tx| {
-            Box::pin(async move {
-                chancery_store::sessions::insert(tx, &stored).await?;
-                match beside {
-                    Some(beside) => beside(tx, &stored).await,
-                    None => Ok(()),
-                }
-            })
-        });
-        write.await?;
+        let id = session.id.clone();
+        match opening.beside {
+            None => drop(self.store.open_session(draft, session).await?),
+            Some(beside) => {
+                let write = self.store.write(draft, move |tx| {
+                    Box::pin(async move {
+                        chancery_store::sessions::insert(tx, &session).await?;
+                        beside(tx, &session).await
+                    })
+                });
+                write.await.map(drop)?;
+            }
+        }
         self.directory.session(&id).ok_or_else(|| SessionError::Stopped("what the session hangs on is over".into()))
     }
 

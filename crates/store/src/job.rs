@@ -1,6 +1,8 @@
 //! What waits for the writer, and what its author gets back.
 
-use chancery_model::{Body, Commitment, Draft, Hash, Position, Random, Sealed, Timestamp};
+use std::sync::Arc;
+
+use chancery_model::{Body, Commitment, Draft, Hash, Position, Random, Sealed, Session, Timestamp};
 use chancery_tlog::{MAX_ENTRY, salted_hash};
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -86,6 +88,8 @@ fn within(size: usize, limit: usize) -> Result<(), StoreError> {
 pub(crate) enum Job {
     /// An entry alone. A patient one lets the next commit come, rather than be a commit of its own.
     Append { entry: Prepared, patient: bool, answer: oneshot::Sender<Result<Durable, StoreError>> },
+    /// An entry with a new session: no closure, so that all of a commit are one statement.
+    Open { entry: Prepared, session: Arc<Session>, answer: oneshot::Sender<Result<Durable, StoreError>> },
     /// An entry with a change.
     Write { entry: Prepared, step: Box<dyn Step<Durable>> },
     /// A change to what is derived from the log: the one kind without an entry.
@@ -95,7 +99,7 @@ pub(crate) enum Job {
 impl Job {
     pub(crate) fn entry(&self) -> Option<&Prepared> {
         match self {
-            Self::Append { entry, .. } | Self::Write { entry, .. } => Some(entry),
+            Self::Append { entry, .. } | Self::Open { entry, .. } | Self::Write { entry, .. } => Some(entry),
             Self::Derive { .. } => None,
         }
     }
@@ -109,15 +113,23 @@ impl Job {
         matches!(self, Self::Append { patient: true, .. })
     }
 
-    /// Does it change more than the log?
+    /// Does it have a closure to run?
     pub(crate) fn is_change(&self) -> bool {
-        !matches!(self, Self::Append { .. })
+        matches!(self, Self::Write { .. } | Self::Derive { .. })
+    }
+
+    /// The session that it opens.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        match self {
+            Self::Open { session, .. } => Some(session),
+            _ => None,
+        }
     }
 
     /// Runs the change, where there is one.
     pub(crate) fn run<'t>(&'t mut self, tx: &'t mut Tx) -> Option<BoxFuture<'t, Result<(), StoreError>>> {
         match self {
-            Self::Append { .. } => None,
+            Self::Append { .. } | Self::Open { .. } => None,
             Self::Write { step, .. } => Some(step.run(tx)),
             Self::Derive { step } => Some(step.run(tx)),
         }
@@ -127,7 +139,7 @@ impl Job {
     pub(crate) fn fail(self, why: StoreError) {
         match self {
             // Nobody listens any more if the author went away; that is the author's choice.
-            Self::Append { answer, .. } => drop(answer.send(Err(why))),
+            Self::Append { answer, .. } | Self::Open { answer, .. } => drop(answer.send(Err(why))),
             Self::Write { step, .. } => step.answer(Err(why)),
             Self::Derive { step } => step.answer(Err(why)),
         }

@@ -3,38 +3,56 @@
 use std::sync::Arc;
 
 use chancery_model::{AgentId, Changed, Limit, PersonId, Session, SessionId, Span, Timestamp};
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, damaged, int, word};
+use crate::row::{Columns, damaged, int, json, word};
 use crate::{Reader, StoreError, Tx};
 
-/// Adds a new one.
+/// Adds a new one, in a change that does more than that; see [`Store::open_session`](crate::Store::open_session).
 pub async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
-    let sql = sqlx::query(
+    let session = Arc::new(session.clone());
+    let sql = sqlx::query(AssertSqlSafe(insert_sql("$1"))).bind(rows(std::slice::from_ref(&session))?);
+    tx.run(sql).await?;
+    tx.note(Changed::Session(session));
+    Ok(())
+}
+
+/// The text that adds all that [`rows`] put into this parameter. It is made of constants only.
+pub(crate) fn insert_sql(parameter: &str) -> String {
+    format!(
         "INSERT INTO sessions (id, agent, instance, epoch, state, opened_at, ends_at, idle, used_at, parent, human, \
          human_epoch, purpose, limits, presence_at, manifest, client) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+         value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, \
+         value ->> 14, value ->> 15, value ->> 16 FROM json_each({parameter})"
     )
-    .bind(session.id.as_str())
-    .bind(session.agent.as_str())
-    .bind(&session.instance)
-    .bind(int(session.epoch)?)
-    .bind(word(&session.state)?)
-    .bind(session.opened_at.0)
-    .bind(session.ends_at.0)
-    .bind(session.idle.0)
-    .bind(session.used_at.0)
-    .bind(session.parent.as_ref().map(SessionId::as_str))
-    .bind(session.human.as_ref().map(PersonId::as_str))
-    .bind(int(session.human_epoch)?)
-    .bind(&session.purpose)
-    .bind(limits(session)?)
-    .bind(session.presence_at.map(|at| at.0))
-    .bind(session.manifest.map(String::from))
-    .bind(&session.client);
-    tx.run(sql).await?;
-    tx.note(Changed::Session(Arc::new(session.clone())));
-    Ok(())
+}
+
+/// New sessions as the JSON that [`insert_sql`] reads: an array of the columns of each.
+pub(crate) fn rows(sessions: &[Arc<Session>]) -> Result<String, StoreError> {
+    let columns = |session: &Arc<Session>| {
+        Ok(serde_json::json!([
+            session.id.as_str(),
+            session.agent.as_str(),
+            session.instance,
+            int(session.epoch)?,
+            word(&session.state)?,
+            session.opened_at.0,
+            session.ends_at.0,
+            session.idle.0,
+            session.used_at.0,
+            session.parent.as_ref().map(SessionId::as_str),
+            session.human.as_ref().map(PersonId::as_str),
+            int(session.human_epoch)?,
+            session.purpose,
+            limits(session)?,
+            session.presence_at.map(|at| at.0),
+            session.manifest.map(String::from),
+            session.client,
+        ]))
+    };
+    json(&sessions.iter().map(columns).collect::<Result<Vec<_>, StoreError>>()?)
 }
 
 /// Replaces state, end, last use and last presence; the rest never changes.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use chancery_model::{Changed, Clock, Draft, Random};
+use chancery_model::{Changed, Clock, Draft, Random, Session};
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -65,7 +65,7 @@ impl Store {
         Self { inner: Arc::new(Inner { jobs, readers, shared, random, writer, finished }) }
     }
 
-    /// The only write path. `change` and the entry are one commit: both are on the disk when this returns, or, if it
+    /// The write path of every change but [`Store::open_session`]. `change` and the entry are one commit: both are on the disk when this returns, or, if it
     /// returns a refusal, neither is. The change runs alone, in the order of arrival, and sees what earlier ones
     /// wrote; it must not wait for anything but the transaction.
     ///
@@ -81,6 +81,19 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         let step = Waiting::new(change, |value, durable| Written { value, durable }, answer);
         self.send(Job::Write { entry, step })?;
+        self.receive(answered).await
+    }
+
+    /// A new session and its entry, in one commit. The rows of all sessions of a commit are one statement, which a
+    /// closure of each could not be: this is the change that is made most often. Its agent must be committed already,
+    /// and nothing of it can be refused: an error of the database poisons the store.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub async fn open_session(&self, draft: Draft, session: Session) -> Result<Durable, StoreError> {
+        let entry = Prepared::new(&draft, &*self.inner.random)?;
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Open { entry, session: Arc::new(session), answer })?;
         self.receive(answered).await
     }
 

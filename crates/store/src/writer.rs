@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_model::{Hash, Position, Timestamp};
+use chancery_model::{Changed, Hash, Position, Session, Timestamp};
 use chancery_tlog::leaf_hash;
 use futures_util::FutureExt;
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
@@ -18,7 +18,7 @@ use crate::log::Chain;
 use crate::pending::Leaves;
 use crate::row::int;
 use crate::store::Shared;
-use crate::{Durable, StoreError, Tx};
+use crate::{Durable, StoreError, Tx, sessions};
 
 /// How long a patient entry waits for a commit to go along with.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -37,11 +37,16 @@ pub(crate) struct Writer {
     sql: Statements,
 }
 
-/// The texts that end a commit.
+/// The texts that end a commit, in one go: each statement of its own would cost two thread switches.
 struct Statements {
     /// A single statement commits by itself.
-    insert: SqlStr,
-    insert_commit: SqlStr,
+    entries: SqlStr,
+    /// After changes.
+    entries_commit: SqlStr,
+    /// With sessions, and nothing before.
+    begin_sessions_entries_commit: SqlStr,
+    /// With sessions, after changes.
+    sessions_entries_commit: SqlStr,
 }
 
 /// The entries of one commit, in the form of its row.
@@ -145,7 +150,9 @@ impl Writer {
         let first = self.chain.clone();
         let segment = self.chain_up(batch);
         let leaves = Leaves { writer: first.writer, first_seq: first.next_seq, hashes: segment.leaves.clone() };
-        self.insert(&first, segment, at, changes).await?;
+        let opened: Vec<Arc<Session>> = batch.iter().filter_map(Job::session).cloned().collect();
+        self.insert(&first, segment, &opened, at, changes).await?;
+        opened.into_iter().for_each(|session| self.tx.note(Changed::Session(session)));
         Ok(leaves)
     }
 
@@ -176,13 +183,19 @@ impl Writer {
         segment
     }
 
-    /// Writes the entries and commits, in one go: each statement of its own would cost two thread switches.
-    async fn insert(&mut self, first: &Chain, segment: Segment, at: Timestamp, begun: bool) -> Result<(), StoreError> {
+    /// Writes the sessions and the entries, and commits.
+    async fn insert(
+        &mut self,
+        first: &Chain,
+        segment: Segment,
+        opened: &[Arc<Session>],
+        at: Timestamp,
+        begun: bool,
+    ) -> Result<(), StoreError> {
         if segment.entries.is_empty() {
             return if begun { self.tx.control("COMMIT").await } else { Ok(()) };
         }
-        let text = if begun { self.sql.insert_commit.clone() } else { self.sql.insert.clone() };
-        let sql = sqlx::query(text)
+        let sql = sqlx::query(self.sql.ending(begun, !opened.is_empty()))
             .bind(i64::from(first.writer))
             .bind(int(first.next_seq)?)
             .bind(int(self.chain.next_seq - first.next_seq)?)
@@ -190,6 +203,7 @@ impl Writer {
             .bind(segment.leaves)
             .bind(segment.entries)
             .bind((!segment.bodies.is_empty()).then_some(segment.bodies));
+        let sql = if opened.is_empty() { sql } else { sql.bind(sessions::rows(opened)?) };
         self.tx.run(sql).await.map(drop)
     }
 
@@ -213,9 +227,25 @@ impl Writer {
 
 impl Statements {
     fn new() -> Self {
-        let insert = "INSERT INTO log_segments (writer, first_seq, count, committed_at, leaves, entries, bodies) \
-                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        Self { insert: insert.into_sql_str(), insert_commit: made(format!("{insert}; COMMIT")) }
+        let entries = "INSERT INTO log_segments (writer, first_seq, count, committed_at, leaves, entries, bodies) \
+                       VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let sessions = sessions::insert_sql("$8");
+        Self {
+            entries: entries.into_sql_str(),
+            entries_commit: made(format!("{entries}; COMMIT")),
+            begin_sessions_entries_commit: made(format!("BEGIN IMMEDIATE; {sessions}; {entries}; COMMIT")),
+            sessions_entries_commit: made(format!("{sessions}; {entries}; COMMIT")),
+        }
+    }
+
+    fn ending(&self, begun: bool, sessions: bool) -> SqlStr {
+        let text = match (begun, sessions) {
+            (false, false) => &self.entries,
+            (true, false) => &self.entries_commit,
+            (false, true) => &self.begin_sessions_entries_commit,
+            (true, true) => &self.sessions_entries_commit,
+        };
+        text.clone()
     }
 }
 
@@ -282,7 +312,7 @@ fn answer_all(batch: Vec<Job>, leaves: &Leaves, at: Timestamp) {
     let mut next = || places.next().map(|(seq, leaf)| durable(leaves.writer, seq, leaf, at)).ok_or(StoreError::Closed);
     for job in batch {
         match job {
-            Job::Append { answer, .. } => drop(answer.send(next())),
+            Job::Append { answer, .. } | Job::Open { answer, .. } => drop(answer.send(next())),
             Job::Write { step, .. } => step.answer(next()),
             Job::Derive { step } => step.answer(Ok(())),
         }

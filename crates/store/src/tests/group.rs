@@ -1,12 +1,15 @@
 //! Writers that wait together share a commit.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use chancery_model::{AgentId, Changed, Session, SessionId, SessionState, Span, Timestamp};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 
-use super::{commits, draft, draft_with_body, open, verified};
-use crate::{StoreError, bodies};
+use super::{Counting, agent, change_of, commits, draft, draft_with_body, open, verified};
+use crate::{StoreError, agents, bodies, sessions};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_appends_share_commits() {
@@ -114,4 +117,83 @@ async fn a_patient_entry_alone_is_committed_soon() {
         store.close().await;
     });
     assert_eq!(written.unwrap().position().seq, 1);
+}
+
+fn session(agent: &AgentId, number: u64) -> Session {
+    let now = Timestamp::from_seconds(1_795_000_000);
+    Session {
+        id: SessionId::new(now, &Counting((number << 20).into())),
+        agent: agent.clone(),
+        instance: Some(format!("pod \"{number}\" \u{e9}")),
+        manifest: None,
+        epoch: 3,
+        state: SessionState::Open,
+        opened_at: now,
+        ends_at: now + Span::minutes(5),
+        idle: Span::minutes(1),
+        used_at: now,
+        parent: None,
+        human: None,
+        human_epoch: 0,
+        purpose: None,
+        limits: Arc::default(),
+        presence_at: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_are_opened_together_and_beside_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let crm = agent("crm", 1);
+    let new = crm.clone();
+    store.write(change_of(&crm, "register"), move |tx| Box::pin(async move { agents::insert(tx, &new).await })).await.unwrap();
+    let told = Arc::new(Mutex::new(BTreeSet::new()));
+    let telling = Arc::clone(&told);
+    store.observe(Box::new(move |changed| {
+        if let Changed::Session(session) = changed {
+            telling.lock().unwrap().insert(session.id.to_string());
+        }
+    }));
+    let refused = AtomicUsize::new(0);
+    let one = |number: u64| {
+        let (store, id, refused) = (&store, &crm.id, &refused);
+        async move {
+            match number % 3 {
+                0 => {
+                    let no = |_: &mut crate::Tx| -> crate::BoxFuture<'_, Result<(), StoreError>> {
+                        Box::pin(async { Err(StoreError::Closed) })
+                    };
+                    store.write(draft("refused"), no).await.unwrap_err();
+                    refused.fetch_add(1, Ordering::Relaxed);
+                    None
+                }
+                1 => store.append(draft("entry")).await.map(|_| None).unwrap(),
+                _ => {
+                    let new = session(id, number);
+                    store.open_session(draft(new.id.as_str()), new.clone()).await.unwrap();
+                    assert_eq!(sessions::get(store, &new.id).await.unwrap(), Some(new.clone()));
+                    Some(new.id.to_string())
+                }
+            }
+        }
+    };
+    let opened: BTreeSet<String> = join_all((0..300).map(one)).await.into_iter().flatten().collect();
+    assert_eq!((opened.len(), refused.load(Ordering::Relaxed)), (100, 100));
+    assert_eq!(*told.lock().unwrap(), opened, "each is told once it is committed");
+    let details = verified(&store).await;
+    assert_eq!(details.iter().filter(|detail| opened.contains(*detail)).count(), 100);
+    assert_eq!(details.len(), 201);
+    assert!(commits(&store).await < 50, "sessions of many are opened together");
+}
+
+#[tokio::test]
+async fn a_session_that_the_database_refuses_is_nobodys() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let nobodys = session(&agent("crm", 1).id, 1);
+    let refused = store.open_session(draft("of nobody"), nobodys.clone()).await;
+    assert!(matches!(refused, Err(StoreError::Poisoned(_))), "{refused:?}");
+    assert_eq!(sessions::get(&store, &nobodys.id).await.unwrap(), None);
+    assert!(verified(&store).await.is_empty(), "nor is its entry there");
 }

@@ -146,6 +146,8 @@ impl From<Binding> for Confirm {
 
 /// A token whose signature and claims were verified once. What can change since is behind the slots.
 pub(crate) struct Access {
+    /// The key that signed it: the token is worth nothing once that key verifies no more.
+    pub(crate) kid: Box<str>,
     pub(crate) id: Arc<str>,
     pub(crate) audience: String,
     pub(crate) not_before: Timestamp,
@@ -171,14 +173,15 @@ impl Access {
         if &*claims.iss != issuer {
             return Err(Reason::token("another issuer made it"));
         }
-        Self::of(&claims, directory)
+        Self::of(kid, &claims, directory)
     }
 
-    fn of(claims: &Claims<'_>, directory: &Directory) -> Result<Self, Reason> {
+    fn of(kid: &str, claims: &Claims<'_>, directory: &Directory) -> Result<Self, Reason> {
         let sid = claims.sid.parse::<SessionId>().map_err(|_| Reason::token("its session is not one"))?;
         let session = directory.session(&sid).filter(|slot| slot.session().agent.as_str() == &*claims.client_id);
         let may_act = claims.may_act.as_ref().map(|may| may.sub.parse()).transpose();
         Ok(Self {
+            kid: kid.into(),
             id: (&*claims.jti).into(),
             audience: claims.aud.to_string(),
             not_before: claims.nbf.timestamp(),

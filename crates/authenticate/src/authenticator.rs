@@ -18,6 +18,7 @@ use crate::directory::Directory;
 use crate::dpop::Dpop;
 use crate::fault::Faults;
 use crate::federation::Federation;
+use crate::jose::PublicKey;
 use crate::keys::{KeysError, Retiring, TokenKeys};
 use crate::recent::Recent;
 use crate::replay::Replay;
@@ -26,6 +27,8 @@ use crate::vault::Vault;
 
 /// How many client assertions that are still alive are remembered.
 const ASSERTIONS: usize = 1_000_000;
+/// How many enrolled keys are kept parsed.
+const ENROLLED: usize = 16_384;
 /// How often what is dead is forgotten and what was used is made durable.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -45,6 +48,10 @@ pub struct Authenticator {
     pub(crate) dpop: Dpop,
     /// Verified tokens.
     pub(crate) verified: Recent<Access>,
+    /// Enrolled keys by the SHA-256 of their JWK.
+    pub(crate) enrolled: Recent<PublicKey>,
+    /// Held while the token-signing key is replaced or read again.
+    rotating: tokio::sync::Mutex<()>,
     /// How often devices ask.
     pub(crate) polls: Polls,
     /// Which logins tried wrong codes.
@@ -109,7 +116,9 @@ impl Authenticator {
             assertions: Replay::new(Span::seconds(30), ASSERTIONS),
             // Every token request that succeeded left a durable use of its session, which may have ended since.
             assertions_since: last_use.map_or(Timestamp(0), |used| used + config.skew),
+            enrolled: Recent::new(ENROLLED),
             keys: ArcSwap::from_pointee(keys),
+            rotating: tokio::sync::Mutex::default(),
             config,
             clock,
             random,
@@ -160,19 +169,22 @@ impl Authenticator {
 
     /// Makes a new token-signing key, which happens by itself every 30 days. `actor` is who wants it.
     pub async fn rotate_token_key(&self, retiring: Retiring, actor: &str) -> Result<(), KeysError> {
+        let _one_at_a_time = self.rotating.lock().await;
+        self.replace_key(retiring, actor).await
+    }
+
+    async fn replace_key(&self, retiring: Retiring, actor: &str) -> Result<(), KeysError> {
         let keys = TokenKeys::rotate(&self.store, &self.vault, &*self.clock, retiring, actor).await?;
         self.keys.store(Arc::new(keys));
-        if retiring == Retiring::AtOnce {
-            self.verified.retain(|_| false);
-        }
         Ok(())
     }
 
     /// Rotates the token-signing key when it is due, and lets go of those whose overlap is over.
     async fn tend_keys(&self) -> Result<(), KeysError> {
+        let _one_at_a_time = self.rotating.lock().await;
         let (keys, now) = (self.keys.load_full(), self.clock.now());
         if keys.is_due(now) {
-            return self.rotate_token_key(Retiring::WithOverlap, "system").await;
+            return self.replace_key(Retiring::WithOverlap, "system").await;
         }
         if keys.is_stale(now) {
             self.keys.store(Arc::new(TokenKeys::load(&self.store, &self.vault, &*self.clock).await?));

@@ -140,10 +140,12 @@ impl Authenticator {
     }
 
     pub(crate) fn access(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Access>, Reason> {
-        if let Some(known) = self.verified.get(&digest) {
+        let keys = self.keys.load();
+        // A token can be put there just after its key was taken back.
+        if let Some(known) = self.verified.get(&digest).filter(|known| keys.verifying(&known.kid).is_some()) {
             return Ok(known);
         }
-        let access = Access::verify(token, &self.keys.load(), &self.config.issuer, &self.directory)?;
+        let access = Access::verify(token, &keys, &self.config.issuer, &self.directory)?;
         let access = Arc::new(access);
         self.verified.put(digest, access.clone());
         Ok(access)

@@ -2,7 +2,7 @@
 
 use chancery_model::Span;
 
-use crate::token::{Partner, Provider};
+use crate::token::{Partner, Provider, Transactions};
 use crate::{delegation, dpop};
 
 /// Settings of this room, with safe defaults.
@@ -29,7 +29,7 @@ pub struct Config {
     /// Identity providers whose word is taken for who people are.
     pub providers: Vec<Provider>,
     /// The audience of transaction tokens; the issuer where there is none.
-    pub transactions: Option<String>,
+    pub transactions: Transactions,
     /// Whether only authorization requests that were pushed are taken (RFC 9126, section 5).
     pub require_pushed: bool,
     /// Whether clients may register themselves (RFC 7591).
@@ -73,7 +73,7 @@ impl Default for Config {
             delegation: delegation::Limits::default(),
             partners: Vec::new(),
             providers: Vec::new(),
-            transactions: None,
+            transactions: Transactions::default(),
             require_pushed: false,
             registration: false,
             clients: None,
@@ -96,7 +96,7 @@ impl Config {
 
     /// What transaction tokens are for.
     pub(crate) fn trust_domain(&self) -> &str {
-        self.transactions.as_deref().unwrap_or(&self.issuer)
+        self.transactions.audience.as_deref().unwrap_or(&self.issuer)
     }
 
     /// Where tokens are asked about (RFC 7662).

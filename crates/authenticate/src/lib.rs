@@ -65,5 +65,5 @@ pub use registry::{AgentFilter, Listed, Page};
 pub use sessions::SessionError;
 pub use shown::ShownCertificates;
 pub use system::SystemRandom;
-pub use token::{OauthError, Partner, Provider, TokenBody, TokenRequest, TokenResponse};
+pub use token::{OauthError, Partner, Provider, TokenBody, TokenRequest, TokenResponse, Transactions};
 pub use vault::{Place, Vault, VaultError};

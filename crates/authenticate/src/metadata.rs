@@ -55,7 +55,7 @@ pub struct AuthorizationServer {
     /// As at the token endpoint. `none`: public clients only say which one they are.
     pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     /// Types of authorization details (RFC 9396, section 10).
-    pub authorization_details_types_supported: [&'static str; 3],
+    pub authorization_details_types_supported: [&'static str; 4],
     /// Algorithms of client assertions.
     pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 2],
     /// Algorithms of DPoP proofs (RFC 9449, section 5.1).
@@ -137,7 +137,7 @@ impl Authenticator {
             introspection_endpoint_auth_methods_supported: self.client_methods(),
             revocation_endpoint: self.config.revocation_endpoint(),
             revocation_endpoint_auth_methods_supported: self.methods_and_none(),
-            authorization_details_types_supported: ["mcp_tool", "mcp_resource", "mcp_prompt"],
+            authorization_details_types_supported: ["mcp_tool", "mcp_resource", "mcp_prompt", "identity_assertion"],
             token_endpoint_auth_signing_alg_values_supported: ALGS,
             dpop_signing_alg_values_supported: ALGS,
             client_id_metadata_document_supported: true,

@@ -13,6 +13,9 @@ use crate::directory::{AgentSlot, SessionSlot};
 use crate::jose::sha256;
 use crate::lineage::Lineage;
 
+/// How many sessions may hang on each other, for each agent that a chain may have: its own, one that it hands over, and
+/// tasks.
+const LINKS_AN_AGENT: usize = 6;
 /// How many touches one write makes durable.
 const TOUCHES: usize = 256;
 
@@ -39,6 +42,9 @@ pub enum SessionError {
         /// How many one agent may have.
         limit: usize,
     },
+    /// It hangs on too many.
+    #[error("the session would hang on {0} others, which is the limit: open it below one nearer to the root")]
+    TooDeep(usize),
     /// The store failed.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -157,6 +163,7 @@ impl Authenticator {
     pub(crate) async fn open_session(&self, opening: Opening<'_>) -> Result<Arc<SessionSlot>, SessionError> {
         let (agent, now) = (opening.slot.agent(), self.clock.now());
         self.refuse_too_many(opening.slot, &agent, now)?;
+        self.refuse_too_deep(opening.parent)?;
         // The epoch is the one of before the look at the manifest: an approval in between ends the session.
         let epoch = opening.slot.epoch();
         self.judge_manifest(opening.slot, opening.manifest).await?;
@@ -292,6 +299,13 @@ impl Authenticator {
             })
         });
         write.await.map(drop)
+    }
+
+    /// Every request walks from its session to the root: an agent must not make that walk long by itself.
+    fn refuse_too_deep(&self, parent: Option<&SessionSlot>) -> Result<(), SessionError> {
+        let limit = LINKS_AN_AGENT * self.config.delegation.depth;
+        let links = parent.map_or(0, |parent| parent.line().take(limit).count());
+        if links < limit { Ok(()) } else { Err(SessionError::TooDeep(links)) }
     }
 
     fn refuse_too_many(&self, slot: &AgentSlot, agent: &Agent, now: Timestamp) -> Result<(), SessionError> {

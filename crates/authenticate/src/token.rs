@@ -28,7 +28,7 @@ mod identity_assertion;
 mod jwt_bearer;
 mod refresh_token;
 
-pub use elsewhere::Partner;
+pub use elsewhere::{Partner, Transactions};
 pub(crate) use form::Form;
 pub(crate) use identity_assertion::PROFILE;
 pub use identity_assertion::Provider;
@@ -245,6 +245,7 @@ impl From<SessionError> for OauthError {
         match e {
             SessionError::Store(e) => Self::new(problem::STORE_FAILED, "temporarily_unavailable", e.to_string()),
             SessionError::Manifest(why) => Self::new(problem::MANIFEST_UNAPPROVED, "unauthorized_client", why),
+            SessionError::TooDeep(_) => Self::new(problem::BAD_LIMITS, "invalid_request", e.to_string()),
             SessionError::TooMany { .. } => Self::new(problem::TOO_BUSY, "temporarily_unavailable", e.to_string()),
             other => Self::new(problem::SESSION_OVER, "invalid_grant", other.to_string()),
         }

@@ -49,6 +49,14 @@ pub enum Limit {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         prompts: Vec<String>,
     },
+    /// Telling another authorization server in whose name the agent acts (an identity assertion).
+    IdentityAssertion {
+        /// Its issuer identifier.
+        audience: String,
+        /// The scopes that may be asked of it; none where there are none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        scopes: Vec<String>,
+    },
 }
 
 /// What an argument must be.
@@ -70,7 +78,9 @@ pub struct Bound {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLimits {
     /// Not a JSON array of known details.
-    #[error("`authorization_details` is not an array of `mcp_tool`, `mcp_resource` and `mcp_prompt` details: {0}")]
+    #[error(
+        "`authorization_details` is not an array of `mcp_tool`, `mcp_resource`, `mcp_prompt` and `identity_assertion` details: {0}"
+    )]
     Unreadable(String),
     /// Too many or too long.
     #[error("`authorization_details` has too much in it: at most {LIMITS} details of at most {MEMBERS} members")]
@@ -93,6 +103,8 @@ pub enum Covered<'a> {
     Resource(&'a str, &'a str),
     /// A prompt by its name.
     Prompt(&'a str, &'a str),
+    /// An identity assertion for an audience with these scopes.
+    Assertion(&'a str, &'a [&'a str]),
 }
 
 impl Limit {
@@ -118,10 +130,11 @@ impl Limit {
         inner.iter().find(held).map_or(Ok(()), Err)
     }
 
-    /// The server it is about.
+    /// The server it is about: an MCP server by name, or an authorization server by its issuer identifier.
     pub fn server(&self) -> &str {
         match self {
             Self::McpTool { server, .. } | Self::McpResource { server, .. } | Self::McpPrompt { server, .. } => server,
+            Self::IdentityAssertion { audience, .. } => audience,
         }
     }
 
@@ -129,6 +142,10 @@ impl Limit {
     pub fn covers(&self, act: Covered<'_>) -> bool {
         let named = |names: &[String], name: &str| names.is_empty() || names.iter().any(|known| known == name);
         match (self, act) {
+            (Self::IdentityAssertion { audience, scopes }, Covered::Assertion(to, asked)) => {
+                audience == to && asked.iter().all(|asked| scopes.iter().any(|known| known == asked))
+            }
+            (Self::IdentityAssertion { .. }, _) => false,
             (_, Covered::Server(at)) => self.server() == at,
             (Self::McpTool { server, tools, .. }, Covered::Tool(at, tool)) => server == at && named(tools, tool),
             (Self::McpTool { server, tools, constraints, .. }, Covered::Call(at, tool, args)) => {
@@ -164,6 +181,9 @@ impl Limit {
             (Self::McpPrompt { server, prompts }, Self::McpPrompt { server: at, prompts: known }) => {
                 server == at && fewer(prompts, known)
             }
+            (Self::IdentityAssertion { audience, scopes }, Self::IdentityAssertion { audience: to, scopes: known }) => {
+                audience == to && scopes.iter().all(|scope| known.contains(scope))
+            }
             _ => false,
         }
     }
@@ -179,6 +199,7 @@ impl Limit {
                 }
                 Self::McpResource { resources, .. } => small(resources),
                 Self::McpPrompt { prompts, .. } => small(prompts),
+                Self::IdentityAssertion { scopes, .. } => small(scopes),
             }
     }
 
@@ -260,6 +281,19 @@ mod tests {
         let read = |value: &str| Limit::read(&detail(value).to_string());
         assert!(read(&"a".repeat(LONGEST - 2)).is_ok());
         assert_eq!(read(&"a".repeat(LONGEST - 1)), Err(BadLimits::TooMuch), "two quotes are part of it");
+    }
+
+    #[test]
+    fn an_assertion_is_for_one_audience_and_the_scopes_that_are_named() {
+        let details = set(&json!([{"type": "identity_assertion", "audience": "https://p", "scopes": ["read"]}]));
+        let covers = |to, asked: &[&str]| Limit::cover(&details, Covered::Assertion(to, asked));
+        assert!(covers("https://p", &["read"]) && covers("https://p", &[]));
+        assert!(!covers("https://p", &["read", "write"]) && !covers("https://q", &[]));
+        assert!(!Limit::cover(&details, Covered::Server("https://p")), "it is no server of ours");
+        assert!(!Limit::cover(&set(&json!([{"type": "mcp_tool", "server": "p"}])), Covered::Assertion("p", &[])));
+        let within = |inner: Value| Limit::within(&set(&inner), &details).is_ok();
+        assert!(within(json!([{"type": "identity_assertion", "audience": "https://p"}])));
+        assert!(!within(json!([{"type": "identity_assertion", "audience": "https://p", "scopes": ["write"]}])));
     }
 
     #[test]

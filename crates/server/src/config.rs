@@ -81,6 +81,8 @@ pub struct Delegation {
     pub providers: Vec<Provider>,
     /// The audience of transaction tokens; the address of this server where there is none.
     pub transactions: Option<String>,
+    /// The scopes that a transaction token may carry.
+    pub transaction_scopes: Vec<String>,
 }
 
 /// An authorization server that takes our word for who our people are.
@@ -92,6 +94,9 @@ pub struct Partner {
     /// What it calls our agents; each agent's own id where there is nothing.
     #[serde(default)]
     pub client_id: Option<String>,
+    /// What agents may ask of it in our people's names; nothing where the list is empty.
+    #[serde(default)]
+    pub scopes: Vec<String>,
 }
 
 /// An identity provider whose word is taken for who people are, where a person has an account at it.
@@ -110,7 +115,13 @@ pub struct Provider {
 
 impl Default for Delegation {
     fn default() -> Self {
-        Self { depth: 4, partners: Vec::new(), providers: Vec::new(), transactions: None }
+        Self {
+            depth: 4,
+            partners: Vec::new(),
+            providers: Vec::new(),
+            transactions: None,
+            transaction_scopes: Vec::new(),
+        }
     }
 }
 

@@ -15,7 +15,10 @@ pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate:
         delegation: DelegationLimits { depth: config.delegation.depth },
         partners: config.delegation.partners.iter().map(partner).collect(),
         providers: config.delegation.providers.iter().map(provider).collect(),
-        transactions: config.delegation.transactions.clone(),
+        transactions: chancery_authenticate::Transactions {
+            audience: config.delegation.transactions.clone(),
+            scopes: config.delegation.transaction_scopes.clone(),
+        },
         require_pushed: config.oauth.require_pushed_authorization_requests,
         registration: config.oauth.registration != Registration::Off,
         sessions: SessionLimits {
@@ -28,7 +31,11 @@ pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate:
 }
 
 fn partner(partner: &Partner) -> chancery_authenticate::Partner {
-    chancery_authenticate::Partner { issuer: partner.issuer.clone(), client_id: partner.client_id.clone() }
+    chancery_authenticate::Partner {
+        issuer: partner.issuer.clone(),
+        client_id: partner.client_id.clone(),
+        scopes: partner.scopes.clone(),
+    }
 }
 
 fn provider(provider: &Provider) -> chancery_authenticate::Provider {

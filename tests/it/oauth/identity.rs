@@ -5,7 +5,7 @@ use chancery_server::{Partner, Provider};
 use chancery_testkit::{Answer, Builder, TestApp};
 use serde_json::{Value, json};
 
-use super::client::{Flow, MARA, claims};
+use super::client::{Flow, MARA, claims, with};
 use crate::federation::issuer::{Issuer, Key, Workload};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -337,25 +337,35 @@ async fn what_one_chancery_says_of_a_person_another_takes() {
     }))
     .await;
     drop(held);
-    let partner = Partner { issuer: other.app.url().to_owned(), client_id: Some("helper".into()) };
+    let issuer_of_other = other.app.url().to_owned();
+    let partner = Partner { issuer: issuer_of_other.clone(), client_id: Some("helper".into()), scopes: Vec::new() };
     let mut home = Flow::with(TestApp::builder().config(|config| {
         config.listen = first;
         config.delegation.partners = vec![partner];
     }))
     .await;
     assert_eq!(home.app.url(), issuer);
-    let own = home.tokens().await["access_token"].as_str().unwrap().to_owned();
-    let subject = claims(&own)["sub"].as_str().unwrap().to_owned();
     let resource = other.resource();
     let exchange = [
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-        ("subject_token", own.as_str()),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
         ("requested_token_type", "urn:ietf:params:oauth:token-type:id-jag"),
-        ("audience", other.app.url()),
+        ("audience", &issuer_of_other),
         ("resource", &resource),
     ];
-    let told = home.post("/oauth/token", &exchange).await.ok();
+    let own = home.tokens().await["access_token"].as_str().unwrap().to_owned();
+    let silent = home.post("/oauth/token", &[&exchange[..], &[("subject_token", &own)]].concat()).await;
+    assert_eq!(silent.json()["error"], "invalid_authorization_details", "Mara was not asked about others");
+    let details = json!([
+        {"type": "mcp_tool", "server": "crm"},
+        {"type": "identity_assertion", "audience": issuer_of_other},
+    ]);
+    let request = with(&home.request(), &[("authorization_details", &details.to_string())]);
+    let code = home.code(&request).await;
+    let own = home.redeem(&code).await.ok()["access_token"].as_str().unwrap().to_owned();
+    let subject = claims(&own)["sub"].as_str().unwrap().to_owned();
+    let form = [&exchange[..], &[("subject_token", &own)]].concat();
+    let told = home.post("/oauth/token", &form).await.ok();
     assert_eq!(told["token_type"], "N_A");
     let assertion = told["access_token"].as_str().unwrap();
 

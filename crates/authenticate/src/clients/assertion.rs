@@ -93,11 +93,17 @@ impl Authenticator {
         Ok(known)
     }
 
-    fn key_of(&self, name: &str) -> Option<(Arc<AgentSlot>, PublicKey)> {
+    fn key_of(&self, name: &str) -> Option<(Arc<AgentSlot>, Arc<PublicKey>)> {
         let slot = self.directory.agent(name)?;
         let agent = slot.agent();
-        let jwk = Jwk::parse(agent.public_jwk.as_deref()?).ok()?;
-        Some((slot, PublicKey::from_jwk(&jwk, Policy::Agents).ok()?))
+        let text = agent.public_jwk.as_deref()?;
+        let digest = sha256(text.as_bytes());
+        if let Some(known) = self.enrolled.get(&digest) {
+            return Some((slot, known));
+        }
+        let key = Arc::new(PublicKey::from_jwk(&Jwk::parse(text).ok()?, Policy::Agents).ok()?);
+        self.enrolled.put(digest, key.clone());
+        Some((slot, key))
     }
 
     fn check_claims(&self, claims: &Claims<'_>, client_id: Option<&str>, now: Timestamp) -> Result<(), OauthError> {

@@ -135,15 +135,24 @@ impl Authenticator {
             return Ok(everything_at(server));
         }
         let refused = |why: String| OauthError::new(problem::BAD_LIMITS, "invalid_authorization_details", why);
-        let known =
-            |limit: &&Limit| self.server_of(&format!("{}/mcp/{}", self.config.issuer, limit.server())).is_none();
-        if let Some(unknown) = limits.iter().find(known) {
-            return Err(refused(format!("there is no server `{}`", unknown.server())));
+        if let Some(unknown) = limits.iter().find(|limit| !self.can_be_met(limit)) {
+            return Err(refused(format!("there is no server or partner `{}` for this", unknown.server())));
         }
         if !Limit::cover(&limits, Covered::Server(server)) {
             return Err(refused(format!("none of the details is about server `{server}`, which is the `resource`")));
         }
         Ok(limits)
+    }
+
+    /// Is it about a server of ours, or about a partner and scopes of it that the configuration names?
+    fn can_be_met(&self, limit: &Limit) -> bool {
+        match limit {
+            Limit::IdentityAssertion { audience, scopes } => {
+                let partner = self.config.partners.iter().find(|partner| partner.issuer == *audience);
+                partner.is_some_and(|partner| scopes.iter().all(|scope| partner.scopes.contains(scope)))
+            }
+            _ => self.server_of(&format!("{}/mcp/{}", self.config.issuer, limit.server())).is_some(),
+        }
     }
 }
 

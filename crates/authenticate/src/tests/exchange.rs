@@ -399,7 +399,8 @@ async fn a_token_is_told_about_and_given_back() {
 
 #[tokio::test]
 async fn partners_are_told_in_whose_name_and_systems_which_transaction() {
-    let partner = Partner { issuer: "https://as.partner.example".into(), client_id: Some("acme".into()) };
+    let scopes = vec!["read".into(), "write".into()];
+    let partner = Partner { issuer: "https://as.partner.example".into(), client_id: Some("acme".into()), scopes };
     let world = World::lenient(Config { partners: vec![partner], ..config() }).await;
     let (a, b) = (world.party("a").await, world.party("b").await);
     let anna = world.person("anna").await;
@@ -419,6 +420,16 @@ async fn partners_are_told_in_whose_name_and_systems_which_transaction() {
     assert_eq!(world.exchanged(&a, &root, &stranger).await.unwrap_err().error, "invalid_target");
     let own = world.own_token(&b).await;
     assert_eq!(world.exchanged(&b, &own, &told).await.unwrap_err().error, "invalid_grant", "no person behind it");
+    let more = [wants[0], ("scope", "read admin"), ("audience", "https://as.partner.example")];
+    assert_eq!(world.exchanged(&a, &root, &more).await.unwrap_err().error, "invalid_scope");
+    let narrow = world.exchanged(&a, &root, &[("authorization_details", &tools(&["read"]).to_string())]).await.unwrap();
+    let refused = world.exchanged(&a, narrow.access_token.expose(), &told).await.unwrap_err();
+    assert_eq!(refused.error, "invalid_authorization_details", "nothing was said of partners");
+    let detail = json!([{"type": "identity_assertion", "audience": "https://as.partner.example", "scopes": ["read"]}]);
+    let narrow_too = world.exchanged(&a, &root, &[("authorization_details", &detail.to_string())]).await.unwrap();
+    let reads = [wants[0], ("scope", "read"), ("audience", "https://as.partner.example")];
+    assert!(world.exchanged(&a, narrow_too.access_token.expose(), &reads).await.is_ok());
+    assert!(world.exchanged(&a, narrow_too.access_token.expose(), &told).await.is_err(), "write was not named");
 
     let wants =
         [("requested_token_type", "urn:ietf:params:oauth:token-type:txn_token"), ("request_details", r#"{"order":7}"#)];
@@ -427,6 +438,10 @@ async fn partners_are_told_in_whose_name_and_systems_which_transaction() {
     assert_eq!((&said["aud"], &said["tctx"]["order"]), (&json!(ISSUER), &json!(7)));
     assert_eq!((&said["sub"], &said["req_wl"]), (&json!(anna.id.as_str()), &claims_of(&root)["client_id"]));
     assert!(said["exp"].as_i64().unwrap() - said["iat"].as_i64().unwrap() <= 60);
+    let scoped = world.exchanged(&a, &root, &[wants[0], ("scope", "anything")]).await;
+    assert_eq!(scoped.unwrap_err().error, "invalid_scope");
+    let below = world.exchanged(&a, narrow.access_token.expose(), &wants).await.unwrap();
+    assert_eq!(claims_of(below.access_token.expose())["authorization_details"], tools(&["read"]));
     let twice = world.exchanged(&a, &root, &[wants[0], ("request_details", r#"{"a":1,"a":2}"#)]).await;
     assert_eq!(twice.unwrap_err().error, "invalid_request");
     let both = [wants[0], ("may_act", "b")];
@@ -490,4 +505,48 @@ async fn a_revocation_that_cannot_be_looked_up_is_an_error() {
     revoke().await.expect("what is not known is given back already (RFC 7009, section 2.2)");
     world.store.close().await;
     assert_eq!(revoke().await.unwrap_err().error, "temporarily_unavailable");
+}
+
+#[tokio::test]
+async fn tasks_below_tasks_come_to_an_end() {
+    let world = World::lenient(config()).await;
+    let a = world.party("a").await;
+    let mut token = world.own_token(&a).await;
+    for depth in 1..=1_000 {
+        match world.exchanged(&a, &token, &[("purpose", "one below")]).await {
+            Ok(body) => token = body.access_token.expose().to_owned(),
+            Err(refused) => {
+                assert!(refused.description.contains("hang on"), "{refused}");
+                assert!((8..100).contains(&depth), "{depth}");
+                return;
+            }
+        }
+    }
+    panic!("no end of it");
+}
+
+#[tokio::test]
+async fn a_session_that_goes_on_is_not_asked_to_be_another() {
+    let world = World::lenient(config()).await;
+    let a = world.party("a").await;
+    let own = world.own_token(&a).await;
+    let sid = claims_of(&own)["sid"].as_str().unwrap().to_owned();
+    let narrow = tools(&["read"]).to_string();
+    for more in [("authorization_details", &*narrow), ("purpose", "less")] {
+        let form = world.pairs(&a, &[("grant_type", "client_credentials"), ("sid", &sid), more]);
+        let refused = world.sent(&a, form).await.unwrap_err();
+        assert_eq!(refused.error, "invalid_request", "{more:?}: it would not be narrower");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_a_key_that_was_taken_back_is_refused_even_if_it_was_remembered_late() {
+    let world = World::lenient(config()).await;
+    let a = world.party("a").await;
+    let own = world.own_token(&a).await;
+    let digest = crate::jose::sha256(own.as_bytes());
+    let verified = world.auth.access(&own, digest).unwrap();
+    world.auth.rotate_token_key(crate::Retiring::AtOnce, "ada@example.com").await.unwrap();
+    world.auth.verified.put(digest, verified);
+    assert!(world.used(&a, &own).is_err());
 }

@@ -3,6 +3,7 @@
 
 use chancery_model::{Limit, Stated};
 
+use super::form::request;
 use super::{Call, OauthError, TokenBody, Wanted};
 use crate::authenticator::Authenticator;
 use crate::clients::Client;
@@ -30,6 +31,11 @@ impl Authenticator {
 
     pub(super) fn own_request<'a>(&self, call: &Call<'a>) -> Result<Own<'a>, OauthError> {
         let form = &call.form;
+        if form.one("sid")?.is_some() && (!form.limits()?.is_empty() || form.purpose()?.is_some()) {
+            return Err(request(
+                "`sid` goes on with a session as it is: exchange a token of it to open a narrower task",
+            ));
+        }
         Ok(Own {
             audience: self.resource(form)?,
             sid: form.one("sid")?,

@@ -2,7 +2,7 @@
 //! partners (draft-ietf-oauth-identity-assertion-authz-grant), and transaction tokens for the systems behind one act
 //! (draft-ietf-oauth-transaction-tokens). Neither is an access token: none of our doors takes them.
 
-use chancery_model::{Authority, Change, Draft, Kind, Secret, Span, Timestamp, Who, problem};
+use chancery_model::{Authority, Change, Covered, Draft, Kind, Limit, Secret, Span, Timestamp, Who, problem};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -37,6 +37,17 @@ pub struct Partner {
     pub issuer: String,
     /// What it calls our agents; each agent's own id where there is nothing.
     pub client_id: Option<String>,
+    /// What may be asked of it in our people's names.
+    pub scopes: Vec<String>,
+}
+
+/// What transaction tokens say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transactions {
+    /// Their audience; the issuer where there is nothing.
+    pub audience: Option<String>,
+    /// What a transaction may be said to be for.
+    pub scopes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -72,6 +83,9 @@ struct Transaction<'a> {
     scope: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<Act>,
+    /// What the session is narrowed to: the systems behind it are to hold it to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<&'a [Limit]>,
     tctx: Map<String, Value>,
     rctx: Map<String, Value>,
 }
@@ -90,6 +104,9 @@ impl Authenticator {
         let human = exchange.lineage.human.as_ref().ok_or_else(|| {
             OauthError::new(problem::BAD_GRANT_TOKEN, "invalid_grant", "no person stands behind this session")
         })?;
+        let scope = scope(call, &partner.scopes)?;
+        let scopes: Vec<&str> = scope.iter().flat_map(|scope| scope.split(' ')).collect();
+        exchange.covers(Covered::Assertion(audience, &scopes))?;
         let (now, id, agent) = (self.clock.now(), encode(&self.random.bytes::<16>()), exchange.agent());
         let expires = exchange.until(now + ASSERTION);
         let claims = Assertion {
@@ -103,7 +120,7 @@ impl Authenticator {
             preferred_username: &human.name,
             act: exchange.lineage.act(),
             resource: call.form.one("resource")?,
-            scope: call.form.one("scope")?,
+            scope,
         };
         self.for_elsewhere(exchange, (ID_JAG, ID_JAG_TYP), &claims, (&id, audience), now, expires).await
     }
@@ -129,8 +146,9 @@ impl Authenticator {
             txn: &id,
             sub: exchange.lineage.subject(),
             req_wl: agent.as_str(),
-            scope: call.form.one("scope")?,
+            scope: scope(call, &self.config.transactions.scopes)?,
             act: exchange.lineage.act(),
+            authorization_details: exchange.lineage.limits.first().map(|limits| &**limits),
             tctx: object(call, "request_details")?,
             rctx: object(call, "request_context")?,
         };
@@ -151,6 +169,8 @@ impl Authenticator {
         let draft = exchange.draft(now, noun, id, audience);
         let stored = self.store.append(draft).await;
         stored.map_err(|e| OauthError::new(problem::STORE_FAILED, "temporarily_unavailable", e.to_string()))?;
+        self.in_force(&exchange.subject.session, self.clock.now())
+            .map_err(|reason| OauthError::new(problem::BAD_GRANT_TOKEN, "invalid_grant", reason.why))?;
         let keys = self.keys.load();
         let header = keys.signing.header(typ, &format!(r#","kid":"{}""#, keys.signing.public().thumbprint_text()));
         let token = keys.signing.sign_jws(&header, claims);
@@ -168,6 +188,15 @@ impl Authenticator {
 }
 
 impl Exchange<'_> {
+    /// Every session that is narrowed at all is narrowed to something that this is part of.
+    fn covers(&self, act: Covered<'_>) -> Result<(), OauthError> {
+        if self.lineage.limits.iter().all(|set| Limit::cover(set, act)) {
+            return Ok(());
+        }
+        let why = "the session is narrowed, and none of its details is an `identity_assertion` of this kind";
+        Err(OauthError::new(problem::BAD_LIMITS, "invalid_authorization_details", why))
+    }
+
     fn until(&self, wanted: Timestamp) -> Timestamp {
         wanted.min(self.subject.expires).min(self.subject.session.session().ends_at)
     }
@@ -187,6 +216,16 @@ impl Exchange<'_> {
         let detail = Some(format!("for {audience}"));
         Draft { kind: Kind::Change, at: now, who, authority, change: Some(change), detail, ..Draft::default() }
     }
+}
+
+/// The scope that is asked for, if the configuration lets it be asked for.
+fn scope<'a>(call: &Call<'a>, known: &[String]) -> Result<Option<&'a str>, OauthError> {
+    let asked = call.form.one("scope")?;
+    let stranger = asked.and_then(|asked| asked.split(' ').find(|one| !known.iter().any(|known| known == one)));
+    stranger.map_or(Ok(asked), |stranger| {
+        let why = format!("`{stranger}` is no scope that the configuration of this server names for the audience");
+        Err(OauthError::new(problem::BAD_TOKEN_REQUEST, "invalid_scope", why))
+    })
 }
 
 /// A parameter that is a JSON object, or nothing.

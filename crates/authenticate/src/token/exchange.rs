@@ -42,7 +42,7 @@ pub(super) struct Exchange<'a> {
     binding: Binding,
     /// The agent that is to act next, where the token is to be handed over.
     next: Option<AgentId>,
-    limits: Vec<Limit>,
+    pub(super) limits: Vec<Limit>,
     purpose: Option<&'a str>,
     instance: Option<&'a str>,
     manifest: Option<Stated>,
@@ -76,6 +76,9 @@ impl Authenticator {
             exchange.narrows()?;
         }
         exchange.reaches(&self.config.issuer)?;
+        if kind != ACCESS_TOKEN && !exchange.limits.is_empty() {
+            return Err(request("open a narrower task first, then exchange its token"));
+        }
         match kind {
             ID_JAG if exchange.is_own() => return self.identity_assertion(call, &exchange).await,
             TXN_TOKEN if exchange.is_own() => return self.transaction_token(call, &exchange).await,

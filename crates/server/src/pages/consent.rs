@@ -171,6 +171,10 @@ fn sentence(limit: &Limit) -> (String, String) {
         }
         Limit::McpResource { server, resources } => (named("resource", resources, server), String::new()),
         Limit::McpPrompt { server, prompts } => (named("prompt", prompts, server), String::new()),
+        Limit::IdentityAssertion { audience, scopes } => {
+            let scopes = (!scopes.is_empty()).then(|| format!("and ask there for {}", listed(scopes)));
+            (format!("tell <strong>{}</strong> that it acts for you", text(audience)), scopes.unwrap_or_default())
+        }
     }
 }
 
@@ -201,12 +205,16 @@ mod tests {
         let limits = Limit::read(
             r#"[{"type":"mcp_tool","server":"billing","tools":["refund","<b>"],"calls":5,
                 "constraints":{"amount":{"max":100},"currency":{"one_of":["EUR","USD"]}}},
-                {"type":"mcp_resource","server":"crm"}]"#,
+                {"type":"mcp_resource","server":"crm"},
+                {"type":"identity_assertion","audience":"https://as.example","scopes":["read"]}]"#,
         )
         .unwrap();
         let (what, bounds) = sentence(&limits[0]);
         assert_eq!(what, "use the tools <strong>refund, &lt;b&gt;</strong> of <strong>billing</strong>");
         assert_eq!(bounds, "only if amount is at most 100; only if currency is EUR or USD; 5 calls at the most");
+        let (what, scopes) = sentence(&limits[2]);
+        assert_eq!(what, "tell <strong>https://as.example</strong> that it acts for you");
+        assert_eq!(scopes, "and ask there for read");
         assert_eq!(sentence(&limits[1]).0, "use <strong>every resource</strong> of <strong>crm</strong>");
     }
 

@@ -138,6 +138,7 @@ fn session(agent: &AgentId, number: u64) -> Session {
         purpose: None,
         limits: Arc::default(),
         presence_at: None,
+        client: None,
     }
 }
 
@@ -147,7 +148,10 @@ async fn sessions_are_opened_together_and_beside_changes() {
     let store = open(&dir).await;
     let crm = agent("crm", 1);
     let new = crm.clone();
-    store.write(change_of(&crm, "register"), move |tx| Box::pin(async move { agents::insert(tx, &new).await })).await.unwrap();
+    store
+        .write(change_of(&crm, "register"), move |tx| Box::pin(async move { agents::insert(tx, &new).await }))
+        .await
+        .unwrap();
     let told = Arc::new(Mutex::new(BTreeSet::new()));
     let telling = Arc::clone(&told);
     store.observe(Box::new(move |changed| {
@@ -161,10 +165,8 @@ async fn sessions_are_opened_together_and_beside_changes() {
         async move {
             match number % 3 {
                 0 => {
-                    let no = |_: &mut crate::Tx| -> crate::BoxFuture<'_, Result<(), StoreError>> {
-                        Box::pin(async { Err(StoreError::Closed) })
-                    };
-                    store.write(draft("refused"), no).await.unwrap_err();
+                    let no = store.write::<(), _>(draft("refused"), |_| Box::pin(async { Err(StoreError::Closed) }));
+                    no.await.unwrap_err();
                     refused.fetch_add(1, Ordering::Relaxed);
                     None
                 }

@@ -16,8 +16,24 @@ const LIFETIME: Span = Span::seconds(60);
 const WAITING: u64 = 100;
 /// What is in front of our own part (RFC 9126, section 2.2).
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
-/// What authenticates the client is not part of its request.
-const OURS: [&str; 3] = ["client_assertion", "client_assertion_type", "client_secret"];
+/// What a request may be made of. What authenticates the client is no part of it, and what nobody knows is not kept.
+const KNOWN: [&str; 15] = [
+    "acr_values",
+    "authorization_details",
+    "client_id",
+    "code_challenge",
+    "code_challenge_method",
+    "dpop_jkt",
+    "max_age",
+    "prompt",
+    "redirect_uri",
+    "request",
+    "resource",
+    "response_mode",
+    "response_type",
+    "scope",
+    "state",
+];
 
 /// The JSON body of the answer.
 #[derive(Debug, Serialize)]
@@ -45,8 +61,8 @@ impl Authenticator {
         }
         let call = Call { form, request, proof: self.proof(request)? };
         let client = self.known_client(&call).await?;
-        let mut parameters: Vec<(String, String)> = request.form.to_vec();
-        parameters.retain(|(name, _)| !OURS.contains(&name.as_str()));
+        let known = request.form.iter().filter(|(name, _)| KNOWN.contains(&name.as_str()));
+        let mut parameters: Vec<(String, String)> = known.cloned().collect();
         if form.one("client_id")?.is_none() {
             parameters.push(("client_id".into(), client.id.clone()));
         }

@@ -31,8 +31,13 @@ impl<'h> Asked<'h> {
         match (pairs, single(headers, &DPOP), single(headers, &header::AUTHORIZATION)) {
             (Some(pairs), Ok(dpop), Ok(authorization)) => Ok(Self { pairs, dpop, authorization, shown: None }),
             _ => {
-                let why = "send one form and at most one `DPoP` and one `Authorization` header";
-                Err(Box::new(refusal(StatusCode::BAD_REQUEST, "invalid_request", why)))
+                let why = format!(
+                    "send one form of at most {} bytes and {} parameters, and at most one `DPoP` and one `Authorization` \
+                     header",
+                    form::LONGEST,
+                    form::MOST
+                );
+                Err(Box::new(refusal(StatusCode::BAD_REQUEST, "invalid_request", &why)))
             }
         }
     }

@@ -57,8 +57,8 @@ pub struct Authenticator {
     /// Which logins tried wrong codes.
     pub(crate) guesses: Guesses,
     pub(crate) assertions: Replay,
-    /// An assertion made up to this moment may have been used before the restart.
-    pub(crate) assertions_since: Timestamp,
+    /// Since when it runs. What was used before is not remembered; nothing where there was nobody to use anything.
+    running_since: Option<Timestamp>,
 }
 
 /// The room cannot be opened.
@@ -105,7 +105,6 @@ impl Authenticator {
         let certificates = chancery_store::client_certificates::all(&store).await?;
         certificates.into_iter().for_each(|certificate| directory.load_certificate(certificate));
         let sessions = chancery_store::sessions::open(&store, clock.now()).await?;
-        let last_use = chancery_store::sessions::last_use(&store).await?;
         directory.load_sessions(sessions);
         let keys = TokenKeys::load(&store, &vault, &*clock).await?;
         Ok(Arc::new(Self {
@@ -114,8 +113,7 @@ impl Authenticator {
             polls: Polls::default(),
             guesses: Guesses::default(),
             assertions: Replay::new(Span::seconds(30), ASSERTIONS),
-            // Every token request that succeeded left a durable use of its session, which may have ended since.
-            assertions_since: last_use.map_or(Timestamp(0), |used| used + config.skew),
+            running_since: (!directory.agents().is_empty()).then(|| clock.now()),
             enrolled: Recent::new(ENROLLED),
             keys: ArcSwap::from_pointee(keys),
             rotating: tokio::sync::Mutex::default(),
@@ -135,6 +133,12 @@ impl Authenticator {
     /// The settings it runs with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// May what was made at this time have been used before the start? `skew` is how far its maker's clock may be off.
+    /// Most uses leave nothing durable: introspection, an exchange, a pushed request.
+    pub(crate) fn is_from_before(&self, made: Timestamp, skew: Span) -> bool {
+        self.running_since.is_some_and(|start| made <= start + skew)
     }
 
     /// Puts the rules about delegation into force. Before it nobody may act for anybody.

@@ -34,7 +34,7 @@ pub(crate) use key_sets::{KeySets, Origin};
 use sources::Sources;
 
 /// How far a platform's clock may be off.
-const SKEW: Span = Span::seconds(30);
+pub(crate) const SKEW: Span = Span::seconds(30);
 /// The longest life of a token that may be used again and again until it expires.
 const LONGEST: Span = Span::hours(24);
 /// The longest life of a token that is used once.
@@ -219,7 +219,7 @@ impl Authenticator {
         }
         let (id, made) = (facts.text("jti"), facts.time("iat"));
         let id = id.filter(|id| !id.is_empty()).ok_or_else(|| refuse("it has no `jti`"))?;
-        if made.is_none_or(|made| made <= self.assertions_since) {
+        if made.is_none_or(|made| self.is_from_before(made, SKEW)) {
             return Err(refuse(BEFORE_START));
         }
         let dies = facts.time("exp").unwrap_or(now) + SKEW;

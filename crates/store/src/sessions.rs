@@ -87,12 +87,6 @@ pub async fn open(from: impl Into<Reader<'_>>, now: Timestamp) -> Result<Vec<Ses
     from.into().all(sql, read).await
 }
 
-/// When any session was used last, as far as it is durable, ended ones included.
-pub async fn last_use(from: impl Into<Reader<'_>>) -> Result<Option<Timestamp>, StoreError> {
-    let sql = sqlx::query("SELECT MAX(used_at) AS last FROM sessions");
-    Ok(from.into().one(sql, |row| row.time_or_none("last")).await?.flatten())
-}
-
 fn read(row: &SqliteRow) -> Result<Session, StoreError> {
     Ok(Session {
         id: row.id("id")?,

@@ -292,13 +292,14 @@ impl TestApp {
         self.directory
     }
 
-    /// Stops the server in order and starts it again on the same data, at another port, ten seconds later: what an
-    /// agent signed before the restart is too old then.
+    /// Stops the server in order and starts it again on the same data, at another port, ten seconds later, and lets ten
+    /// more go by: what was signed up to the start is too old then, and what is signed now is not.
     pub async fn restart(self) -> Self {
         self.app.stop().await;
         self.mock.advance(Span::seconds(10));
         let app = App::start(self.config.clone(), self.clock.clone(), self.random.clone()).await;
         let app = app.unwrap_or_else(|problem| panic!("the server did not start again: {problem}"));
+        self.mock.advance(Span::seconds(10));
         Self { app, ..self }
     }
 }

@@ -121,7 +121,7 @@ impl Authenticator {
             "`iat` or `nbf` is in the future"
         } else if made + self.config.assertion_lifetime < expires {
             "`exp` is more than 5 minutes after `iat`"
-        } else if made <= self.assertions_since {
+        } else if self.is_from_before(made, skew) {
             BEFORE_START
         } else if claims.jti.is_empty() || claims.jti.len() > LONGEST_JTI {
             "`jti` is empty or longer than 256 bytes"

@@ -139,7 +139,7 @@ impl Authenticator {
     /// expires, like what a platform puts into a file: what it is exchanged for is bound to the presenter's key.
     fn use_up_svid(&self, svid: &JwtSvid, facts: &Facts, now: Timestamp) -> Result<(), OauthError> {
         let Some(id) = &svid.token_id else { return Ok(()) };
-        if facts.time("iat").is_none_or(|made| made <= self.assertions_since) {
+        if facts.time("iat").is_none_or(|made| self.is_from_before(made, self.config.skew)) {
             return Err(refuse(BEFORE_START));
         }
         self.take_assertion(&sha256(svid.id.as_str().as_bytes()), id, svid.expires, now)

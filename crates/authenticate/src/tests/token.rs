@@ -5,7 +5,7 @@ use chancery_model::{Clock, Span};
 use super::{AUDIENCE, ISSUER, START, TOKEN_URL, World, form};
 use crate::client::AgentKey;
 use crate::jose::decode;
-use crate::{Authenticator, OauthError};
+use crate::{Authenticator, OauthError, TokenRequest};
 
 fn with(pairs: &[(&str, &str)], assertion: &str) -> Vec<(String, String)> {
     let mut form = form(assertion);
@@ -177,6 +177,21 @@ async fn an_assertion_whose_session_ended_is_not_used_again_after_a_restart() {
         let world = world.restart(Span::seconds(1)).await;
         assert_eq!(refusal(&world, &asked).await.error, "invalid_client", "continued: {continued}");
     }
+}
+
+#[tokio::test]
+async fn an_assertion_whose_use_left_nothing_durable_is_not_used_again_after_a_restart() {
+    let world = World::new().await;
+    let asked = form(&world.assertion());
+    let about = [asked.clone(), vec![("token".to_owned(), "nonsense".to_owned())]].concat();
+    let request = TokenRequest { form: &about, authorization: None, dpop: None, certificate: None, url: TOKEN_URL };
+    assert!(!world.auth.introspect(&request).await.unwrap().is_active());
+    let world = world.restart(Span::seconds(1)).await;
+    for second in 0..=60 {
+        assert_eq!(refusal(&world, &asked).await.error, "invalid_client", "after {second} s");
+        world.clock.advance(Span::seconds(1));
+    }
+    assert!(world.ask(&form(&world.assertion()), Some(&world.token_proof())).await.is_ok());
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::{Call, OauthError, TokenBody, Wanted};
 use crate::authenticator::Authenticator;
 use crate::clients::{BEFORE_START, Client};
 use crate::delegation::{Handing, Principal};
-use crate::federation::{Facts, Origin, check_short_times};
+use crate::federation::{Facts, Origin, SKEW, check_short_times};
 use crate::jose::{Compact, Text, claims, decode_array, sha256};
 use crate::sessions::Opening;
 
@@ -120,7 +120,7 @@ impl Authenticator {
         } else if facts.has("tenant") != provider.tenant.is_some() || facts.text("tenant") != provider.tenant.as_deref()
         {
             "its `tenant` is not the one of the configuration"
-        } else if facts.time("iat").is_none_or(|made| made <= self.assertions_since) {
+        } else if facts.time("iat").is_none_or(|made| self.is_from_before(made, SKEW)) {
             BEFORE_START
         } else if facts.has("scope") && facts.text("scope").is_none_or(|scope| !scope.trim().is_empty()) {
             "it has a `scope`, which has no meaning here and would be lost: ask for `authorization_details` instead"

@@ -81,6 +81,11 @@ impl Clients {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
+    /// The client that somebody adopted under this URL.
+    fn adopted(&self, url: &str) -> Option<Arc<Client>> {
+        self.get(url).filter(|client| client.kind == ClientKind::MetadataDocument)
+    }
+
     /// What the client's document says, as it was within the time it may be kept. One asks at a time.
     async fn document(&self, client: &Client, now: Timestamp) -> Result<Stated, String> {
         let held = {
@@ -123,10 +128,17 @@ impl Authenticator {
             let client = self.clients.get(id.as_str()).ok_or_else(|| no_redirects(&slot.agent().name))?;
             return Ok(Stated { client, keys: None });
         }
-        let adopted = self.clients.get(client_id).filter(|client| client.kind == ClientKind::MetadataDocument);
-        let adopted = adopted.ok_or_else(|| unknown(client_id))?;
+        let adopted = self.clients.adopted(client_id).ok_or_else(|| unknown(client_id))?;
         let said = self.clients.document(&adopted, self.clock.now()).await;
-        said.map_err(|why| OauthError::new(problem::BAD_CLIENT_DOCUMENT, "invalid_client", why))
+        let said = said.map_err(|why| OauthError::new(problem::BAD_CLIENT_DOCUMENT, "invalid_client", why))?;
+        // Whose it is follows from how it is adopted at this moment, and not from when the document came.
+        let adopted = self.clients.adopted(client_id).ok_or_else(|| unknown(client_id))?;
+        let client = Client {
+            redirect_uris: said.client.redirect_uris.clone(),
+            claimed_name: said.client.claimed_name.clone(),
+            ..(*adopted).clone()
+        };
+        Ok(Stated { client: Arc::new(client), ..said })
     }
 }
 

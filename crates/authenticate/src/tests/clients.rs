@@ -7,11 +7,17 @@ use chancery_model::{Client, ClientKind, Span, Timestamp};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::{World, config};
 
 /// Serves one document, with a header of its own, and counts.
-async fn serve(header: &'static str) -> (String, String, Arc<AtomicUsize>) {
+pub(super) async fn serve(header: &'static str) -> (String, String, Arc<AtomicUsize>) {
+    serve_when(header, Arc::new(Semaphore::new(Semaphore::MAX_PERMITS))).await
+}
+
+/// The same, each answer only when it is let through.
+async fn serve_when(header: &'static str, gate: Arc<Semaphore>) -> (String, String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = listener.local_addr().unwrap().to_string();
     let (url, asked) = (format!("http://{place}/client.json"), Arc::new(AtomicUsize::new(0)));
@@ -21,6 +27,7 @@ async fn serve(header: &'static str) -> (String, String, Arc<AtomicUsize>) {
         while let Ok((mut socket, _)) = listener.accept().await {
             counter.fetch_add(1, Ordering::SeqCst);
             let _ = socket.read(&mut [0; 2048]).await;
+            gate.acquire().await.unwrap().forget();
             let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{header}\r\n\r\n");
             let _ = socket.write_all(format!("{head}{body}").as_bytes()).await;
         }
@@ -30,9 +37,13 @@ async fn serve(header: &'static str) -> (String, String, Arc<AtomicUsize>) {
 
 impl World {
     async fn adopt(&self, id: &str, kind: ClientKind, redirect_uris: &[&str], removed: bool) {
+        self.adopt_for("crm", id, kind, redirect_uris, removed).await;
+    }
+
+    pub(super) async fn adopt_for(&self, of: &str, id: &str, kind: ClientKind, redirect_uris: &[&str], removed: bool) {
         let client = Client {
             id: id.to_owned(),
-            agent: self.auth.agent("crm").unwrap().id.clone(),
+            agent: self.auth.agent(of).unwrap().id.clone(),
             kind,
             redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
             claimed_name: None,
@@ -109,4 +120,24 @@ async fn a_registered_client_goes_by_its_agents_name_or_id() {
     for unknown in ["", "ghost", "CRM", "agt_00000000000000000000000000", "javascript:alert(1)"] {
         assert_eq!(world.auth.client_of(unknown).await.unwrap_err().row.code, "C1046", "{unknown}");
     }
+}
+
+#[tokio::test]
+async fn whose_a_document_is_follows_from_its_adoption_at_this_moment() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (place, url, asked) = serve_when("x: y", gate.clone()).await;
+    let world = World::reaching(config(), &[place]).await;
+    let other = world.register("other").await;
+    world.adopt(&url, ClientKind::MetadataDocument, &[], false).await;
+    let (auth, id) = (world.auth.clone(), url.clone());
+    let lookup = tokio::spawn(async move { auth.client_of(&id).await });
+    while asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // While its document is on the way it becomes another agent's.
+    world.adopt(&url, ClientKind::MetadataDocument, &[], true).await;
+    world.adopt_for("other", &url, ClientKind::MetadataDocument, &[], false).await;
+    gate.add_permits(2);
+    assert_eq!(lookup.await.unwrap().unwrap().agent, other.id);
+    assert_eq!(world.auth.client_of(&url).await.unwrap().agent, other.id);
 }

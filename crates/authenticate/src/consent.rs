@@ -136,7 +136,7 @@ impl Authenticator {
         }
         Ok(Consent {
             agent: agent.id.clone(),
-            agent_epoch: agent.epoch,
+            agent_epoch: question.slot.epoch(),
             client: question.client.id.clone(),
             person: by.person.id.clone(),
             person_epoch: by.person.epoch,

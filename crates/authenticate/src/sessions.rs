@@ -246,10 +246,7 @@ impl Authenticator {
             return Err(unknown());
         }
         session.admits(now, slot.used(), own.epoch())?;
-        if manifest.is_some_and(|stated| Some(stated.digest(sha256)) != session.manifest) {
-            let why = "the session was opened with another manifest: ask for a token without `sid` to open a new one";
-            return Err(SessionError::Manifest(why.to_owned()));
-        }
+        demand_same(manifest, &session)?;
         self.in_force(&slot, now).map_err(|reason| SessionError::Stopped(reason.why))?;
         let used = Session { used_at: now, ..(*session).clone() };
         let lineage = Lineage::of(&slot);
@@ -318,6 +315,15 @@ impl Authenticator {
         }
         Ok(())
     }
+}
+
+/// Whoever goes on with a session is made of what it was opened with, if they say what they are made of.
+pub(crate) fn demand_same(manifest: Option<&Stated>, session: &Session) -> Result<(), SessionError> {
+    if manifest.is_none_or(|stated| Some(stated.digest(sha256)) == session.manifest) {
+        return Ok(());
+    }
+    let why = "the session was opened with another manifest: open a new one";
+    Err(SessionError::Manifest(why.to_owned()))
 }
 
 pub(crate) fn who(agent: &Agent, instance: Option<&str>) -> Who {

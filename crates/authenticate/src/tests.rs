@@ -20,6 +20,7 @@ use crate::{
 mod blueprints;
 mod caller;
 mod clients;
+mod consent;
 mod dpop;
 mod enrol;
 mod exchange;

@@ -9,7 +9,7 @@ use crate::{AgentId, Epoch, Limit, LoginId, PersonId, Timestamp};
 pub struct Consent {
     /// Who is to act.
     pub agent: AgentId,
-    /// The agent's epoch then.
+    /// The agent's epoch then, its blueprint's included.
     pub agent_epoch: Epoch,
     /// The `client_id` that asked.
     pub client: String,

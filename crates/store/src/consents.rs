@@ -45,9 +45,9 @@ pub struct Code {
     pub session: Option<SessionId>,
 }
 
-/// Adds a pushed request, and forgets old ones.
-pub async fn push(tx: &mut Tx, pushed: &Pushed, now: Timestamp) -> Result<(), StoreError> {
-    tx.run(sqlx::query("DELETE FROM pushed_requests WHERE expires_at < $1").bind(now.0)).await?;
+/// Adds a pushed request, and forgets those that expired before this.
+pub async fn push(tx: &mut Tx, pushed: &Pushed, before: Timestamp) -> Result<(), StoreError> {
+    tx.run(sqlx::query("DELETE FROM pushed_requests WHERE expires_at < $1").bind(before.0)).await?;
     let sql = sqlx::query("INSERT INTO pushed_requests (hash, client, form, expires_at) VALUES ($1, $2, $3, $4)")
         .bind(pushed.hash.to_vec())
         .bind(&pushed.client)
@@ -56,10 +56,10 @@ pub async fn push(tx: &mut Tx, pushed: &Pushed, now: Timestamp) -> Result<(), St
     tx.run(sql).await.map(drop)
 }
 
-/// The pushed request with this hash, if it can be used now. It is not used up by looking.
-pub async fn pushed(from: impl Into<Reader<'_>>, hash: &Hash, now: Timestamp) -> Result<Option<Pushed>, StoreError> {
+/// The pushed request with this hash, if it was not used and expires after this. It is not used up by looking.
+pub async fn pushed(from: impl Into<Reader<'_>>, hash: &Hash, after: Timestamp) -> Result<Option<Pushed>, StoreError> {
     let sql = "SELECT * FROM pushed_requests WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
-    from.into().one(sqlx::query(sql).bind(hash.to_vec()).bind(now.0), read_pushed).await
+    from.into().one(sqlx::query(sql).bind(hash.to_vec()).bind(after.0), read_pushed).await
 }
 
 /// How many requests of this client can be used now.

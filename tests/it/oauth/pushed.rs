@@ -85,8 +85,12 @@ async fn a_request_uri_is_its_clients_and_lives_a_minute() {
     assert_eq!(said["state"], "a b&c=d");
 
     let uri = push(&flow, &request).await.ok()["request_uri"].as_str().unwrap().to_owned();
-    flow.app.clock().advance(Span::seconds(60));
+    flow.app.clock().advance(Span::seconds(59));
+    let page = flow.ask(&by_reference(&uri)).await;
+    flow.app.clock().advance(Span::minutes(4));
     assert_eq!(flow.ask(&by_reference(&uri)).await.status, 400);
+    let said = parameters(&onward(&flow.press(&page, "allow").await));
+    assert!(said["code"].is_string(), "it ended while its person read: {said}");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ const STATE: usize = 2_048;
 /// A login is as good as new for so long: somebody has to come back and read the page.
 const NEW: Span = Span::seconds(60);
 /// How long they may take to read it.
-const READING: Span = Span::minutes(5);
+pub(super) const READING: Span = Span::minutes(5);
 /// The one way in which people show who they are (RFC 9470): by a link that was handed to them.
 pub(crate) const ACR: &str = "urn:chancery:acr:link";
 
@@ -60,12 +60,24 @@ impl Authenticator {
     /// # Errors
     /// [`AskRefused`].
     pub async fn asked(&self, parameters: &[(String, String)]) -> Result<Asked, AskRefused> {
+        self.asked_within(parameters, Span::seconds(0)).await
+    }
+
+    /// The same again, with its person's answer: what was pushed does not end while they read.
+    ///
+    /// # Errors
+    /// [`AskRefused`].
+    pub async fn asked_before(&self, parameters: &[(String, String)]) -> Result<Asked, AskRefused> {
+        self.asked_within(parameters, READING).await
+    }
+
+    async fn asked_within(&self, parameters: &[(String, String)], read: Span) -> Result<Asked, AskRefused> {
         let form = Form(parameters);
         let uri = form.one("request_uri").map_err(AskRefused::shown)?;
         match uri {
             Some(uri) => {
                 let client_id = form.needed("client_id").map_err(AskRefused::shown)?;
-                let (hash, parameters) = self.pushed(client_id, uri).await.map_err(AskRefused::shown)?;
+                let (hash, parameters) = self.pushed(client_id, uri, read).await.map_err(AskRefused::shown)?;
                 Ok(Asked { pushed: Some(hash), ..self.read_asked(Form(&parameters)).await? })
             }
             None if self.config.require_pushed => {

@@ -112,29 +112,33 @@ impl Polls {
     }
 }
 
-/// Wrong user codes of each login.
+/// Wrong user codes of each login. A guess counts before its code is looked up, so that many at the same moment are many,
+/// and is taken back where the code was right.
 #[derive(Debug, Default)]
 pub(crate) struct Guesses(Mutex<HashMap<LoginId, (u32, Timestamp)>>);
 
 impl Guesses {
-    fn refuse_too_many(&self, login: &LoginId, now: Timestamp) -> Result<(), OauthError> {
-        let guesses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match guesses.get(login) {
-            Some((wrong, since)) if *wrong >= GUESSES && now < *since + PERIOD => {
-                let why = format!("{wrong} codes were wrong");
-                Err(OauthError::new(problem::TOO_MANY_ATTEMPTS, "slow_down", why))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn wrong(&self, login: &LoginId, now: Timestamp) {
+    /// Counts one, or refuses it.
+    fn count(&self, login: &LoginId, now: Timestamp) -> Result<(), OauthError> {
         let mut guesses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (wrong, since) = guesses.entry(login.clone()).or_insert((0, now));
         if now >= *since + PERIOD {
             (*wrong, *since) = (0, now);
         }
+        if *wrong >= GUESSES {
+            let why = format!("{wrong} codes were wrong");
+            return Err(OauthError::new(problem::TOO_MANY_ATTEMPTS, "slow_down", why));
+        }
         *wrong += 1;
+        Ok(())
+    }
+
+    /// The one that was counted last was right.
+    fn take_back(&self, login: &LoginId) {
+        let mut guesses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((wrong, _)) = guesses.get_mut(login) {
+            *wrong = wrong.saturating_sub(1);
+        }
     }
 
     pub(crate) fn sweep(&self, now: Timestamp) {
@@ -206,13 +210,13 @@ impl Authenticator {
     /// The code is wrong, or there were too many.
     pub async fn device_asked(&self, user_code: &str, by: &SignedIn) -> Result<DeviceAsked, OauthError> {
         let now = self.clock.now();
-        self.guesses.refuse_too_many(&by.login, now)?;
+        self.guesses.count(&by.login, now)?;
         let found = codes::waiting(&self.store, &code_of(user_code), now).await.map_err(|e| stored(&e))?;
         let Some(code) = found else {
-            self.guesses.wrong(&by.login, now);
             let why = "it is wrong, was answered, or expired";
             return Err(OauthError::new(problem::BAD_USER_CODE, "access_denied", why));
         };
+        self.guesses.take_back(&by.login);
         let client = self.known_as(&code.client).await?;
         let gone = || OauthError::new(problem::BAD_USER_CODE, "access_denied", "the agent that asked is gone");
         let slot = self.directory.agent_of(&code.agent).ok_or_else(gone)?;

@@ -4,13 +4,13 @@ use chancery_model::{Change, Draft, Hash, Kind, Span, Who, problem};
 use chancery_store::consents::{self, Pushed};
 use serde::Serialize;
 
-use super::asked::bad;
+use super::asked::{READING, bad};
 use super::stored;
 use crate::authenticator::Authenticator;
 use crate::jose::{encode, sha256};
 use crate::token::{Call, Form, OauthError, TokenRequest};
 
-/// How long a request may wait for its person.
+/// How long a request may wait until its person is shown it.
 const LIFETIME: Span = Span::seconds(60);
 /// How many of one client may wait.
 const WAITING: u64 = 100;
@@ -83,7 +83,9 @@ impl Authenticator {
         let who = Who { agent: Some(agent.id.to_string()), name: Some(agent.name.clone()), ..Who::default() };
         let change = Change { noun: "consent".into(), id: agent.name.clone(), verb: "ask".into(), after: None };
         let draft = Draft { kind: Kind::Change, at: now, who, change: Some(change), ..Draft::default() };
-        let write = self.store.write(draft, move |tx| Box::pin(async move { consents::push(tx, &pushed, now).await }));
+        let write = self
+            .store
+            .write(draft, move |tx| Box::pin(async move { consents::push(tx, &pushed, now - READING).await }));
         write.await.map_err(|e| stored(&e))?;
         Ok(PushedBody { request_uri: format!("{PREFIX}{name}"), expires_in: LIFETIME.as_seconds() })
     }
@@ -103,12 +105,18 @@ impl Authenticator {
         }
     }
 
-    /// The parameters of a request that this client pushed. It is used up by its answer, not by looking.
-    pub(super) async fn pushed(&self, client_id: &str, uri: &str) -> Result<(Hash, Vec<(String, String)>), OauthError> {
+    /// The parameters of a request that this client pushed, and that its person has been reading for so long at the most.
+    /// It is used up by its answer, not by looking.
+    pub(super) async fn pushed(
+        &self,
+        client_id: &str,
+        uri: &str,
+        read: Span,
+    ) -> Result<(Hash, Vec<(String, String)>), OauthError> {
         let refused = |why| OauthError::new(problem::BAD_AUTHORIZATION_REQUEST, "invalid_request_uri", why);
         let name = uri.strip_prefix(PREFIX).ok_or_else(|| refused("the `request_uri` was not given out here"))?;
         let hash = sha256(name.as_bytes());
-        let found = consents::pushed(&self.store, &hash, self.clock.now()).await.map_err(|e| stored(&e))?;
+        let found = consents::pushed(&self.store, &hash, self.clock.now() - read).await.map_err(|e| stored(&e))?;
         let pushed = found.ok_or_else(|| refused("the `request_uri` is wrong, was answered, or expired"))?;
         // The name or the id of an agent is the same client.
         if self.client_of(client_id).await?.id != pushed.client {

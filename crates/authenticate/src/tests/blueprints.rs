@@ -11,9 +11,9 @@ use crate::jose::decode;
 use crate::{AgentFilter, OauthError, RequestFacts, TokenBody};
 
 /// An instance with its key.
-struct Instance {
-    name: String,
-    key: AgentKey,
+pub(super) struct Instance {
+    pub(super) name: String,
+    pub(super) key: AgentKey,
 }
 
 impl World {
@@ -24,7 +24,7 @@ impl World {
         self.store.write(self.draft(), change).await.unwrap();
     }
 
-    async fn with_blueprint() -> Self {
+    pub(super) async fn with_blueprint() -> Self {
         let world = Self::new().await;
         let blueprint = Blueprint {
             id: BlueprintId::new(world.clock.now(), &*world.random as &dyn Random),
@@ -42,7 +42,7 @@ impl World {
         world
     }
 
-    async fn blueprint_becomes(&self, step: impl FnOnce(Blueprint) -> Blueprint) {
+    pub(super) async fn blueprint_becomes(&self, step: impl FnOnce(Blueprint) -> Blueprint) {
         let after = step((*self.auth.blueprint("crm").unwrap()).clone());
         self.commit(move |tx| Box::pin(async move { blueprints::update(tx, &after).await })).await;
     }
@@ -74,7 +74,7 @@ impl World {
         }
     }
 
-    async fn instance(&self, name: &str) -> Instance {
+    pub(super) async fn instance(&self, name: &str) -> Instance {
         self.registered(&[name], "crm").await;
         let key = AgentKey::generate().unwrap();
         let code = self.code(name, Span::minutes(15)).await;

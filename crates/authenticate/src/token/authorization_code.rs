@@ -90,9 +90,12 @@ impl Authenticator {
         let person = self.directory.person(&consent.person).map(|slot| slot.person());
         let person = person.filter(|person| person.is_active() && person.epoch == consent.person_epoch);
         let person = person.ok_or_else(|| refused("the person who allowed it is not active any more"))?;
-        if known.client.slot.agent().epoch != consent.agent_epoch {
+        let slot = &known.client.slot;
+        // A document may have been adopted for another agent since.
+        if slot.agent().id != consent.agent || slot.epoch() != consent.agent_epoch {
             return Err(refused("the agent changed since it was allowed"));
         }
+        let manifest = call.form.manifest()?;
         let fresh = Fresh::new(self, &known.id, binding, resource);
         let stored = fresh.as_ref().map(|fresh| fresh.stored.clone());
         let beside: Beside = Box::new(move |tx, session| {
@@ -106,6 +109,7 @@ impl Authenticator {
         });
         let opening = Opening {
             instance: call.form.instance()?,
+            manifest: manifest.as_ref(),
             purpose: call.form.purpose()?,
             human: Some(person),
             client: Some(known.id.clone()),
@@ -114,7 +118,7 @@ impl Authenticator {
             present_at: Some(consent.present_at),
             detail: known.client.detail(),
             beside: Some(beside),
-            ..Opening::of(&known.client.slot)
+            ..Opening::of(slot)
         };
         let session = self.open_session(opening).await.map_err(redeemed)?;
         let wanted = Wanted { audience: resource, binding, until: None, may_act: None };

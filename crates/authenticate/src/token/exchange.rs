@@ -26,7 +26,7 @@ use crate::directory::SessionSlot;
 use crate::fault::Fault;
 use crate::jose::sha256;
 use crate::lineage::Lineage;
-use crate::sessions::Opening;
+use crate::sessions::{Opening, demand_same};
 
 pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// The one type of token that is taken and, unless another is asked for, issued (RFC 8693, section 3).
@@ -195,6 +195,7 @@ impl Authenticator {
             self.may_delegate(exchange, from, next)?;
         }
         if exchange.limits.is_empty() && exchange.purpose.is_none() && exchange.next.is_none() {
+            demand_same(exchange.manifest.as_ref(), &exchange.subject.session.session())?;
             return Ok(exchange.subject.session.clone());
         }
         let verb = if exchange.next.is_some() { "hand over" } else { "open task" };

@@ -21,6 +21,7 @@ use crate::consent::stored;
 use crate::directory::SessionSlot;
 use crate::jose::{encode, sha256};
 use crate::lineage::Lineage;
+use crate::sessions::demand_same;
 
 pub(super) const GRANT: &str = "refresh_token";
 
@@ -108,6 +109,7 @@ impl Authenticator {
         }
         let session = self.directory.session(&token.session).ok_or_else(unknown)?;
         self.in_force(&session, self.clock.now()).map_err(|reason| refused(reason.why))?;
+        demand_same(form.manifest()?.as_ref(), &session.session())?;
         let resource = match form.one("resource")? {
             Some(_) => self.resource(form)?,
             None => token.resource.as_str(),

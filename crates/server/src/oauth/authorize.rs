@@ -22,7 +22,7 @@ const ANSWER: &str = "/oauth/consent";
 /// Asks a person, or sends the browser back with what is wrong.
 pub(crate) async fn show(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, uri: Uri) -> Result<Response, Page> {
     let query = uri.query().unwrap_or_default();
-    let asked = match read(&rooms, query).await? {
+    let asked = match rooms.authenticator.asked(&read(query)?).await {
         Ok(asked) => asked,
         Err(refused) => return back(refused),
     };
@@ -49,7 +49,7 @@ pub(crate) async fn answer(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, 
     let posted = Posted::read(&rooms, &headers, &body)?;
     let signed_in = posted.sender(&rooms).await?;
     let query = posted.field("request");
-    let asked = match read(&rooms, query).await? {
+    let asked = match rooms.authenticator.asked_before(&read(query)?).await {
         Ok(asked) => asked,
         Err(refused) => return back(refused),
     };
@@ -72,11 +72,10 @@ pub(crate) async fn answer(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, 
     }
 }
 
-/// The request, or why it is not put to anybody; a query that cannot be read is shown.
-async fn read(rooms: &Rooms, query: &str) -> Result<Result<Asked, AskRefused>, Page> {
+/// The parameters of the request.
+fn read(query: &str) -> Result<Vec<(String, String)>, Page> {
     let unreadable = || Page::problem(BAD_AUTHORIZATION_REQUEST, "The address cannot be read.");
-    let pairs = form::pairs(query.as_bytes()).ok_or_else(unreadable)?;
-    Ok(rooms.authenticator.asked(&pairs).await)
+    form::pairs(query.as_bytes()).ok_or_else(unreadable)
 }
 
 fn back(refused: AskRefused) -> Result<Response, Page> {

@@ -172,7 +172,9 @@ impl Authenticator {
         draft.detail = opening.detail;
         let id = session.id.clone();
         match opening.beside {
-            None => drop(self.store.open_session(draft, session).await?),
+            None => {
+                self.store.open_session(draft, session).await?;
+            }
             Some(beside) => {
                 let write = self.store.write(draft, move |tx| {
                     Box::pin(async move {

@@ -1,6 +1,7 @@
 //! The engine: the snapshot in force, the directory of agents, the grants, and the answers.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -38,6 +39,8 @@ pub struct Engine {
     templates: Mutex<HashMap<String, Arc<str>>>,
     /// Held while agents or the snapshot change, so that none of two changes is lost.
     changing: Mutex<()>,
+    /// Counts changes. Each counts once it is seen by every decision that begins, and before it is acknowledged.
+    changes: AtomicU64,
     #[cfg(feature = "faults")]
     fault: Option<Fault>,
 }
@@ -85,6 +88,7 @@ impl Engine {
             strange: Mutex::default(),
             templates: Mutex::default(),
             changing: Mutex::default(),
+            changes: AtomicU64::default(),
             #[cfg(feature = "faults")]
             fault: None,
         }
@@ -120,6 +124,15 @@ impl Engine {
         Arc::clone(&self.state.load().snapshot.needs)
     }
 
+    /// How many changes it has seen. While this stays the same, so do the answers, but for what ends with time.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// How many grants it holds, the expired ones included.
     pub fn grants(&self) -> usize {
         self.grants.len()
@@ -136,6 +149,7 @@ impl Engine {
             // Those that are still strange go back to the list.
             let _ = self.put(&grant);
         }
+        self.changed();
     }
 
     /// Takes over an agent as it is now.
@@ -143,28 +157,34 @@ impl Engine {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state.load();
         state.agents.put(&state.snapshot, agent);
+        self.changed();
     }
 
     /// Takes over a blueprint as it is now: while it is suspended, its instances are refused.
     pub fn blueprint_changed(&self, blueprint: &Blueprint) {
         self.state.load().agents.blueprint(blueprint);
+        self.changed();
     }
 
     /// Takes over a tool as it is now. From this moment on one that is quarantined is refused, and one whose approved
     /// definition is not the one in the policy set in force is refused until it is.
     pub fn tool_changed(&self, tool: &Tool) {
         self.state.load().tools.put(tool);
+        self.changed();
     }
 
     /// Refuses all tools of a server while what it lists could not be compared with what was approved, or ends that.
     pub fn block_server(&self, server: &str, blocked: bool) {
         self.state.load().tools.block(server, blocked);
+        self.changed();
     }
 
     /// Takes over a grant as it is now. One that does not fit the schema gives nothing, and is an error.
     pub fn grant_changed(&self, grant: &Grant) -> Result<(), Problem> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.put(grant)
+        let put = self.put(grant);
+        self.changed();
+        put
     }
 
     fn put(&self, grant: &Grant) -> Result<(), Problem> {

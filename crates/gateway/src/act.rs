@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 
 use crate::after::after;
 use crate::body::{Body, BoxError};
-use crate::decide::{Allowed, decide};
+use crate::decide::{self, Allowed, decide};
 use crate::flight::Flight;
 use crate::forward::{Parcel, forward};
 use crate::gateway::Gateway;
@@ -74,9 +74,9 @@ where
     let intent = intend(gateway, upstream, wire, &head.headers, &message, known).await?;
 
     // Decide: only an allow brings a permit.
-    let Allowed { permit, decision, claim } = decide(gateway, &caller, known.reason(), &intent).await?;
+    let Allowed { permit, decision, claim, basis } = decide(gateway, &caller, known.reason(), &intent).await?;
     known.decision(&decision);
-    known.claim(&claim);
+    known.claim(&claim, &basis);
     let busy = place.session().map(|session| session.begin(&message)).transpose()?.flatten();
 
     // Record: the intent is on the disk before anything happens.
@@ -85,10 +85,16 @@ where
     let mut relay = Relay::new(gateway, upstream, &caller, known.reason(), &message);
 
     // Inject: the upstream's credential, which the agent never sees. Whatever was waited for up to here, a caller who
-    // was stopped meanwhile is not in force any more, and nothing is waited for between this and the sending.
+    // was stopped meanwhile is not in force any more, nor is what allowed it if that was taken back; and nothing is
+    // waited for between this and the sending.
+    let reason = known.reason();
+    let still = || {
+        read::still(gateway, &head, &caller)?;
+        decide::still(gateway, &caller, reason, &intent, &basis)
+    };
     let credential = gateway.credential(upstream).await;
     let ready = credential.and_then(|credential| {
-        read::still(gateway, &head, &caller)?;
+        still()?;
         Ok((gateway.shared_child(upstream, &caller, &place, &credential)?, credential))
     });
     let (shared, credential) = match ready {
@@ -102,7 +108,6 @@ where
     let last_event = head.headers.get(LAST_EVENT).filter(|_| form == Form::Listen).cloned();
     let params = intent.params();
     let limit = gateway.config.limits.answer;
-    let still = || read::still(gateway, &head, &caller);
     let renewal = gateway.renewal(upstream, &still);
     let parcel = Parcel {
         place: &place,

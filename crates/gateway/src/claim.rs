@@ -6,30 +6,23 @@ use bytes::Bytes;
 use chancery_authenticate::Caller;
 use chancery_authenticate::flows::Step;
 use chancery_authenticate::meters::{Reservation, Touch};
-use chancery_authorize::{Facts, Needs, Verdict};
+use chancery_authorize::{Needs, Verdict};
 use chancery_model::{ActResult, Counts, Covered, LIMITS, Limit, Meter, Outcome, Per, SessionId, Use, Window, problem};
 
 use crate::gateway::Gateway;
 use crate::intend::Intent;
 use crate::refusal::{Refusal, rpc};
 
-/// Taken with the decision, given back when the act is over. Dropped before, the act was not sent.
+/// Taken with the decision, given back when the act is over; nothing by default. Dropped before, the act was not sent.
 #[derive(Default)]
 pub(crate) struct Claim {
     reservation: Option<Reservation>,
     step: Option<Step>,
-    /// What the decision was made on, as far as policies looked at it.
-    pub(crate) facts: Facts,
 }
 
 impl Claim {
-    pub(crate) fn new(reservation: Option<Reservation>, step: Option<Step>, facts: Facts) -> Self {
-        Self { reservation, step, facts }
-    }
-
-    /// Of an act that takes up nothing.
-    pub(crate) fn none(facts: Facts) -> Self {
-        Self { facts, ..Self::default() }
+    pub(crate) fn new(reservation: Option<Reservation>, step: Option<Step>) -> Self {
+        Self { reservation, step }
     }
 
     /// What is reserved, for the intent.

@@ -11,8 +11,8 @@ use chancery_authenticate::flows::{Flow, History};
 use chancery_authenticate::meters::Touch;
 use chancery_authenticate::{Caller, Refused, resource_metadata_path};
 use chancery_authorize::{Acting, Facts, Needs, Permit, ServerAct, ToolCall, Verdict};
-use chancery_model::Decision;
 use chancery_model::problem::{self, Row};
+use chancery_model::{Decision, Outcome, Span, Timestamp};
 use http::{StatusCode, header};
 
 use crate::claim::{Claim, is_limit, touched, used_up};
@@ -27,12 +27,32 @@ use crate::refusal::{Refusal, rpc};
 const TRIED: usize = 64;
 /// Times of silence that are waited for a call that was not seen yet, at the most.
 const SILENCES: u32 = 20;
+/// Times that an act is decided anew because the policies changed under its decision, at the most.
+const RELOADS: usize = 8;
+/// An answer is not asked for again until it is so old, if nothing changed: grants and agents end with time, too.
+const OLD: Span = Span::seconds(1);
 
 /// What may be done, and what it takes up until it is over.
 pub(crate) struct Allowed {
     pub(crate) permit: Permit,
     pub(crate) decision: Decision,
     pub(crate) claim: Claim,
+    pub(crate) basis: Basis,
+}
+
+/// What an act was allowed on.
+pub(crate) struct Basis {
+    needs: Arc<Needs>,
+    facts: Facts,
+    as_of: AsOf,
+}
+
+/// The moment of an answer.
+#[derive(Clone, Copy)]
+struct AsOf {
+    /// Changes that the engine had seen.
+    changes: u64,
+    at: Timestamp,
 }
 
 /// A decision to be made.
@@ -41,7 +61,7 @@ struct Case<'a> {
     caller: &'a Caller,
     reason: Option<&'a str>,
     intent: &'a Intent,
-    needs: &'a Needs,
+    needs: &'a Arc<Needs>,
     /// The agents for whom it acts.
     ancestors: Vec<&'a str>,
 }
@@ -50,54 +70,97 @@ struct Case<'a> {
 struct Denied {
     verdict: Verdict,
     facts: Facts,
+    as_of: AsOf,
 }
 
 /// Acts that would help a denied call, each with how it stands: done, under way, or neither.
 type Hope = Vec<(Arc<str>, (bool, bool))>;
 
-/// Asks whether this may be done. Whatever is not an allow is a refusal.
+/// Asks whether this may be done. Whatever is not an allow is a refusal. An answer of other policies than those whose
+/// needs were looked up is none: what they look at is looked up first.
 pub(crate) async fn decide(
     gateway: &Arc<Gateway>,
     caller: &Caller,
     reason: Option<&str>,
     intent: &Intent,
 ) -> Result<Allowed, Refusal> {
-    let needs = gateway.engine.needs();
-    gateway.remember(&needs).await?;
-    let case = Case { gateway, caller, reason, intent, needs: &needs, ancestors: ancestors(caller) };
     let flow = gateway.flows.of(caller.flow());
-    // The usual call is decided at once.
-    match case.once(&flow)? {
-        Ok(allowed) => Ok(allowed),
-        Err(denied) => match case.hope(&denied, &flow) {
-            hope if hope.is_empty() => Err(case.refusal(denied)),
-            hope => case.patiently(&flow, denied, hope).await,
-        },
+    let mut reloads = 0;
+    loop {
+        let needs = gateway.engine.needs();
+        gateway.remember(&needs).await?;
+        let case = Case { gateway, caller, reason, intent, needs: &needs, ancestors: ancestors(caller) };
+        match case.settled(&flow).await {
+            Err(refusal) if refusal.row == problem::POLICIES_CHANGED && reloads < RELOADS => reloads += 1,
+            answered => return answered,
+        }
+    }
+}
+
+/// Is what was allowed allowed still? To be asked after whatever was waited for since. On the facts of the decision: what
+/// the act itself takes up does not stand in its way.
+pub(crate) fn still(
+    gateway: &Gateway,
+    caller: &Caller,
+    reason: Option<&str>,
+    intent: &Intent,
+    basis: &Basis,
+) -> Result<(), Refusal> {
+    let as_of = AsOf::now(gateway);
+    if as_of.changes == basis.as_of.changes && as_of.at - basis.as_of.at < OLD {
+        return Ok(());
+    }
+    let case = Case { gateway, caller, reason, intent, needs: &basis.needs, ancestors: ancestors(caller) };
+    let needs = gateway.engine.needs();
+    let (facts, mut verdict) = (basis.facts.clone(), case.ask(&basis.facts));
+    if needs != basis.needs || !Arc::ptr_eq(&needs, &gateway.engine.needs()) {
+        outdated(&mut verdict);
+    }
+    match verdict.permit {
+        Some(_) => Ok(()),
+        None => Err(case.refusal(Box::new(Denied { verdict, facts, as_of }))),
     }
 }
 
 impl Case<'_> {
+    /// The answer, after a wait where waiting may help.
+    async fn settled(&self, flow: &Arc<Flow>) -> Result<Allowed, Refusal> {
+        // The usual call is decided at once.
+        match self.once(flow)? {
+            Ok(allowed) => Ok(allowed),
+            Err(denied) => match self.hope(&denied, flow) {
+                hope if hope.is_empty() => Err(self.refusal(denied)),
+                hope => self.patiently(flow, denied, hope).await,
+            },
+        }
+    }
+
     /// Reads, decides, and reserves if it is an allow.
     fn once(&self, flow: &Arc<Flow>) -> Result<Result<Allowed, Box<Denied>>, Refusal> {
         let touched = touched(self.gateway, self.needs, self.caller, self.intent)?;
         let answer = |values: &[i64], history: &History| {
+            let as_of = AsOf::now(self.gateway);
             let facts = facts(self.needs, self.caller, (&touched, values), history);
-            let verdict = used_up(self.ask(&facts), self.caller, self.intent, (&touched, values));
+            let mut verdict = used_up(self.ask(&facts), self.caller, self.intent, (&touched, values));
+            // What is in force before and after the answer was so throughout: no policy set comes back as the same one.
+            if !Arc::ptr_eq(self.needs, &self.gateway.engine.needs()) {
+                outdated(&mut verdict);
+            }
             let yes = verdict.permit.is_some();
-            (Denied { verdict, facts }, yes)
+            (Denied { verdict, facts, as_of }, yes)
         };
         let meters = &self.gateway.meters;
         let Some(tool) = &self.intent.tool else {
             let values = meters.read(&touched);
             let (answer, _) = flow.look(|history| answer(&values, history));
-            return Ok(answer.split(Claim::none));
+            return Ok(answer.split(self.needs, Claim::default()));
         };
         let ((answer, reserved), step) = flow.decide(&tool.qualified, |history| {
             let (answer, reserved) = meters.decide(&touched, |values| answer(values, history));
             let yes = answer.verdict.permit.is_some();
             ((answer, reserved), yes)
         });
-        Ok(answer.split(|facts| Claim::new(reserved, step, facts)))
+        Ok(answer.split(self.needs, Claim::new(reserved, step)))
     }
 
     /// Decides anew whenever an act that would help begins or ends, as long as there is hope: while one is under way,
@@ -181,7 +244,7 @@ impl Case<'_> {
     }
 
     fn refusal(&self, denied: Box<Denied>) -> Refusal {
-        let Denied { verdict: Verdict { decision, code, why, .. }, facts } = *denied;
+        let Denied { verdict: Verdict { decision, code, why, .. }, facts, .. } = *denied;
         let refusal = match decision.max_age {
             Some(max_age) => step_up(self.gateway, self.caller, &why, max_age),
             None => refused(self.gateway, self.intent, code.unwrap_or(problem::DENIED), why.into_owned()),
@@ -192,12 +255,34 @@ impl Case<'_> {
 
 impl Denied {
     /// An allow after all, with what it claims.
-    fn split(mut self, claim: impl FnOnce(Facts) -> Claim) -> Result<Allowed, Box<Self>> {
-        match self.verdict.permit.take() {
-            Some(permit) => Ok(Allowed { permit, decision: self.verdict.decision, claim: claim(self.facts) }),
-            None => Err(Box::new(self)),
-        }
+    fn split(mut self, needs: &Arc<Needs>, claim: Claim) -> Result<Allowed, Box<Self>> {
+        let Some(permit) = self.verdict.permit.take() else { return Err(Box::new(self)) };
+        let basis = Basis { needs: Arc::clone(needs), facts: self.facts, as_of: self.as_of };
+        Ok(Allowed { permit, decision: self.verdict.decision, claim, basis })
     }
+}
+
+impl Basis {
+    /// What was known beside the request, as far as policies looked at it.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+impl AsOf {
+    fn now(gateway: &Gateway) -> Self {
+        Self { changes: gateway.engine.changes(), at: gateway.clock.now() }
+    }
+}
+
+/// Turns any answer into a deny: it was given on facts that other policies wanted.
+fn outdated(verdict: &mut Verdict) {
+    verdict.permit = None;
+    verdict.code = Some(problem::POLICIES_CHANGED);
+    verdict.why = "other policies were put in force while this was decided".into();
+    verdict.decision.outcome = Outcome::Deny;
+    verdict.decision.determining.clear();
+    verdict.decision.max_age = None;
 }
 
 /// How these acts stand now.

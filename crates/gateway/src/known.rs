@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::body::Body;
 use crate::claim::Claim;
+use crate::decide::Basis;
 use crate::gateway::Gateway;
 use crate::intend::Intent;
 use crate::message::Message;
@@ -121,9 +122,9 @@ impl Known {
     }
 
     /// What it takes up, and what it was decided on.
-    pub(crate) fn claim(&mut self, claim: &Claim) {
+    pub(crate) fn claim(&mut self, claim: &Claim, basis: &Basis) {
         self.draft.uses = claim.uses();
-        self.facts(&claim.facts);
+        self.facts(basis.facts());
     }
 
     /// What policies looked at is kept with the decision.

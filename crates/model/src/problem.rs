@@ -191,6 +191,9 @@ table! {
     /// What a server lists could not be compared with what is pinned, so that nothing of it can be trusted.
     UNREVIEWED = "C2010", 503, "the server's tools could not be reviewed",
         "mend what the reason says; the server is asked again at the next call";
+    /// Other policies were put in force under a decision, and want to know other things.
+    POLICIES_CHANGED = "C2011", 503, "the policies changed while this was decided",
+        "send it again";
 
     /// An argument that a meter counts is not there, or is no amount.
     UNCOUNTABLE = "C2020", 403, "the call cannot be counted",

@@ -359,3 +359,35 @@ async fn whoever_is_stopped_while_a_token_is_renewed_does_not_pass() {
     assert!(!works(&refused), "{refused}");
     assert_eq!(world.calls(), before);
 }
+
+/// A call waits at the authorization server, for its first token or for another one, while what allowed it is taken
+/// back: it is not sent.
+#[tokio::test]
+async fn what_allowed_a_call_counts_until_it_is_sent() {
+    const FORBID: &str = r#"@id("no-more") forbid (principal, action in Action::"tools/call", resource);"#;
+    for (ended, revoked) in [(true, true), (false, true), (true, false), (false, false)] {
+        let world = World::start().await;
+        let app = world.behind(by_person()).start().await;
+        let agent = app.agent("reader").await;
+        let grant = app.grant("reader", SERVER).await;
+        connect(&app).await;
+        assert!(works(&call(&agent).await));
+        if ended {
+            app.clock().advance(Span::seconds(121));
+        } else {
+            world.take_back();
+        }
+        world.set(|behaviour| behaviour.refreshing = Refreshing::Waits);
+        let (waiting, before) = (tokio::spawn(async move { call(&agent).await }), world.calls());
+        world.is_asked().await;
+        if revoked {
+            app.admin("DELETE", &format!("/v1/grants/{grant}"), Value::Null).await;
+        } else {
+            app.write_policy("no-more.cedar", FORBID);
+            app.admin("POST", "/v1/policies/reload", Value::Null).await.ok();
+        }
+        world.answer();
+        let refused = waiting.await.unwrap();
+        assert_eq!((code(&refused), world.calls() - before), ("C2001", 0), "{ended} {revoked}: {refused}");
+    }
+}

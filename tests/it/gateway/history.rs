@@ -168,3 +168,34 @@ async fn nobody_waits_in_vain() {
     assert!(done(&client.call("b0", json!({})).await));
     assert_eq!(upstream.calls.lock().await.iter().filter(|name| *name == "b0").count(), 1, "the first was never sent");
 }
+
+/// Policies are replaced while two calls wait: what the new ones count is counted before either is let through.
+#[tokio::test]
+async fn a_call_that_waits_is_decided_on_what_the_policies_of_its_end_look_at() {
+    let (upstream, app, agent) = rig().await;
+    let client = Client::of(&app, &agent, "s").await;
+    let gate = Arc::new(Semaphore::new(0));
+    upstream.gates.lock().await.insert("a0".to_owned(), gate.clone());
+    let call = |tool: &'static str| {
+        let client = client.clone();
+        tokio::spawn(async move { done(&client.call(tool, json!({})).await) })
+    };
+    let first = call("a0");
+    while !upstream.calls.lock().await.contains(&"a0".to_owned()) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (mut second, mut third) = (call("b0"), call("b0"));
+    let both = async { tokio::join!(&mut second, &mut third) };
+    assert!(tokio::time::timeout(Duration::from_millis(600), both).await.is_err(), "they wait");
+    let once = json!([{"name": "once", "counts": "calls", "per": "session", "window": "session",
+        "of": {"server": "s", "tools": ["b0"]}}]);
+    app.write_policy("meters.json", &once.to_string());
+    let text =
+        "@id(\"once\") forbid (principal, action == Action::\"s/b0\", resource) when { context.meters.once >= 1 };";
+    app.write_policy("once.cedar", text);
+    app.admin("POST", "/v1/policies/reload", Value::Null).await.ok();
+    gate.add_permits(1);
+    assert!(first.await.unwrap());
+    let through = [second.await.unwrap(), third.await.unwrap()];
+    assert_eq!(through.iter().filter(|through| **through).count(), 1, "{through:?}");
+}

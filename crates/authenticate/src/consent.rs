@@ -60,7 +60,7 @@ impl Authenticator {
         let denied = |why| OauthError::new(problem::MAY_NOT_DELEGATE, "access_denied", why);
         let slot = self.directory.agent_of(&agent.id).ok_or_else(|| denied("the agent is gone".to_owned()))?;
         slot.demand_active(self.clock.now()).map_err(|reason| denied(reason.why))?;
-        let link = Handing { from: Principal::Human(&by.person.name), to: &agent.name, depth: 1 };
+        let link = Handing { from: Principal::Human(&by.person.name), to: &agent.name, depth: 1, human: true };
         self.delegations.load().may_delegate(&link).map_err(denied)
     }
 

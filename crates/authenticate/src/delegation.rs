@@ -11,6 +11,8 @@ pub struct Handing<'a> {
     pub to: &'a str,
     /// How many agents the chain has with it.
     pub depth: usize,
+    /// Whether everything in it is done in a person's name.
+    pub human: bool,
 }
 
 /// Who lets another act.

@@ -303,7 +303,7 @@ impl Engine {
         !barred && candidates.iter().any(|c| c.rule.effect == Permit && possible(c))
     }
 
-    /// Answers an AuthZEN question.
+    /// Answers an AuthZEN question: for the subject, and for the person in whose name it acts if the context names one.
     pub fn evaluate(&self, asked: &crate::Evaluation, now: Timestamp) -> Verdict {
         self.question(asked.question(), now)
     }
@@ -315,7 +315,7 @@ impl Engine {
             return not_ready(&state);
         }
         match query::evaluation(&state, asked, now) {
-            Ok(query) => Verdict::of(self.decide(&state, &query, now)),
+            Ok(query) => self.together(&state, &query, &query.asks(), &[], now),
             Err(refusal) => refusal.verdict(&state.snapshot),
         }
     }

@@ -31,7 +31,10 @@ impl Engine {
         match asked {
             Asked::Evaluation(evaluation) => {
                 let (state, grants) = self.parts();
-                explained(&state, grants, query::evaluation(&state, evaluation.question(), now), now)
+                match query::evaluation(&state, evaluation.question(), now) {
+                    Ok(query) => together(&state, grants, Ok(query.clone()), (&query.asks(), &[]), now),
+                    refused => explained(&state, grants, refused, now),
+                }
             }
             Asked::ToolCall { by, server, tool, args } => {
                 let ancestors = by.ancestors();

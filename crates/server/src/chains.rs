@@ -18,7 +18,8 @@ impl Delegations for Chains {
             Principal::Human(name) => From::Human(name),
             Principal::Agent(name) => From::Agent(name),
         };
-        let verdict = self.engine.may_delegate(&Link { from, to: link.to, depth: link.depth }, self.clock.now());
+        let link = Link { from, to: link.to, depth: link.depth, human: link.human };
+        let verdict = self.engine.may_delegate(&link, self.clock.now());
         if verdict.allows() { Ok(()) } else { Err(verdict.why.into_owned()) }
     }
 }

@@ -15,12 +15,16 @@ use crate::{Caller, Config, DelegationLimits, Delegations, Handing, OauthError, 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 pub(in crate::tests) const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// Everybody may delegate to everybody, but nobody to `outcast`.
+/// Everybody may delegate to everybody, but nobody to `outcast`, and to `concierge` only what is done for a person.
 pub(in crate::tests) struct Lenient;
 
 impl Delegations for Lenient {
     fn may_delegate(&self, link: &Handing<'_>) -> Result<(), String> {
-        if link.to == "outcast" { Err("nobody may hand anything to the outcast".into()) } else { Ok(()) }
+        match link.to {
+            "outcast" => Err("nobody may hand anything to the outcast".into()),
+            "concierge" if !link.human => Err("the concierge works for people".into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -169,6 +173,18 @@ async fn a_chain_of_three_agents_stands_in_the_token_and_before_the_door() {
     let ancestors: Vec<&str> = caller.ancestors.iter().map(|agent| agent.name.as_str()).collect();
     assert_eq!((ancestors.as_slice(), caller.limits.len()), (&["a", "b"][..], 2));
     assert!(world.used(&a, &third).is_err(), "with the key of another");
+}
+
+#[tokio::test]
+async fn the_rules_are_told_whether_a_person_is_at_the_root() {
+    let world = World::lenient(config()).await;
+    let (a, b) = (world.party("a").await, world.party("concierge").await);
+    let own = world.own_token(&a).await;
+    let refused = world.handed(&a, &own, &b, &Value::Null).await.unwrap_err();
+    assert!(refused.description.contains("works for people"), "{}", refused.description);
+    let anna = world.person("anna").await;
+    let root = world.acting_for(&a, &anna).await;
+    world.handed(&a, &root, &b, &Value::Null).await.unwrap();
 }
 
 #[tokio::test]

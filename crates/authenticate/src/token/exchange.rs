@@ -223,7 +223,8 @@ impl Authenticator {
             return Err(denied(format!("the chain would have {depth} agents, and may have {most}")));
         }
         let Some(actor) = self.directory.agent_of(to) else { return Err(denied("the agent is unknown".into())) };
-        let link = Handing { from, to: &actor.agent().name, depth };
+        let human = exchange.lineage.human.is_some();
+        let link = Handing { from, to: &actor.agent().name, depth, human };
         self.delegations.load().may_delegate(&link).map_err(denied)
     }
 }

@@ -70,7 +70,7 @@ impl Authenticator {
         let asked = self.narrowed(call, &said.facts, &resource)?;
         let person = self.person_said(&said)?;
         let agent = client.slot.agent();
-        let link = Handing { from: Principal::Human(&person.name), to: &agent.name, depth: 1 };
+        let link = Handing { from: Principal::Human(&person.name), to: &agent.name, depth: 1, human: true };
         let denied = |why| OauthError::new(problem::MAY_NOT_DELEGATE, "access_denied", why);
         self.delegations.load().may_delegate(&link).map_err(denied)?;
         let binding = self.binding(call, &client)?;

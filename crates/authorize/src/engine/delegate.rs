@@ -22,6 +22,8 @@ pub struct Link<'a> {
     pub to: &'a str,
     /// How many agents the chain has with it.
     pub depth: usize,
+    /// Whether a person is at its root: then `on_behalf_of` grants count, else autonomous ones.
+    pub human: bool,
 }
 
 /// Who lets another act.
@@ -60,7 +62,11 @@ fn asked(state: &State, link: &Link<'_>, now: Timestamp) -> Result<Query, query:
         action: Arc::clone(action),
         resource: Arc::clone(&to.node),
         context: Context::Value(Arc::new([("depth".into(), depth)].into_iter().collect())),
-        mode: if matches!(link.from, From::Human(_)) { For::Anybody } else { For::Itself },
+        mode: match link.from {
+            From::Human(_) => For::Anybody,
+            From::Agent(_) if link.human => For::Human,
+            From::Agent(_) => For::Itself,
+        },
         presence: None,
         others: Vec::new(),
     })

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{Context, Entity, EntityType, EntityUID, PartialValue, Value};
+use cedar_policy_core::ast::{Context, Entity, EntityType, EntityUID, Literal, PartialValue, Value, ValueKind};
 use chancery_model::problem::{
     AGENT_STOPPED, BAD_ARGUMENT, BAD_EVALUATION, DENIED, POLICIES_BEHIND, QUARANTINED, Row, UNREVIEWED,
 };
@@ -248,12 +248,30 @@ pub(crate) fn evaluation(state: &State, asked: Question<'_>, now: Timestamp) -> 
         _ => subject(state, "resource", asked.resource, None, takes_resource, now)?,
     };
     let context = authzen_context(state, action, asked.context)?;
-    let mode = match &context {
+    let mode = match person(&context) {
         _ if asked.subject.kind == "Human" => For::Anybody,
-        Context::Value(members) if members.contains_key("human") => For::Human,
-        _ => For::Itself,
+        Some(_) => For::Human,
+        None => For::Itself,
     };
     Ok(Query { principal, action: Arc::clone(action), resource, context, mode, presence: None, others: Vec::new() })
+}
+
+/// The person in whose name it is done, by name.
+fn person(context: &Context) -> Option<&str> {
+    let Context::Value(members) = context else { return None };
+    let kind = entity::entity_type("Human")?;
+    match members.get("human")?.value_kind() {
+        ValueKind::Lit(Literal::EntityUID(uid)) if *uid.entity_type() == kind => Some(uid.eid().as_ref()),
+        _ => None,
+    }
+}
+
+impl Query {
+    /// Who asks by AuthZEN: nothing is known there of a chain or of limits.
+    pub fn asks(&self) -> Acting<'_> {
+        let human = person(&self.context).filter(|_| self.mode == For::Human);
+        Acting { human, ..Acting::of(self.principal.uid.eid().as_ref()) }
+    }
 }
 
 fn authzen_action<'s>(state: &'s State, name: &str) -> Result<&'s Arc<Action>, Refusal> {

@@ -6,7 +6,7 @@ use chancery_model::{AgentState, Blueprint, BlueprintState, GrantMode, Outcome, 
 use serde_json::{Value, json};
 
 use super::{CALL, NOW, agent, build, by, engine, grant, refund};
-use crate::{Acting, Engine, ServerAct, ToolCall};
+use crate::{Acting, Engine, From, Link, ServerAct, ToolCall};
 
 fn args() -> Value {
     json!({"order": "o-1", "amount": 120})
@@ -50,6 +50,62 @@ fn a_right_to_act_for_people_is_none_to_act_alone_and_the_other_way_round() {
         let by_mia = as_one(&engine, Acting { human: Some("mia"), ..by("crm") });
         assert_eq!((refund(&engine, &args()).allows(), by_mia.allows()), (alone, for_mia), "{mode:?}");
     }
+}
+
+/// The same of a right to let others act: which of the two counts is told by the root of the chain.
+#[test]
+fn a_right_to_hand_over_for_people_is_none_to_hand_over_what_is_ones_own() {
+    const HAND_OVER: &str =
+        r#"@id("delegate") permit (principal in ?principal, action == Action::"delegate", resource in ?resource);"#;
+    let engine = engine(HAND_OVER);
+    engine.agent_changed(&agent("desk"));
+    let mut given = grant(1, "delegate", "Agent::\"crm\"", "Agent::\"desk\"");
+    let may = |human| {
+        let link = Link { from: From::Agent("crm"), to: "desk", depth: 2, human };
+        engine.may_delegate(&link, NOW).allows()
+    };
+    for (mode, alone, for_somebody) in [(GrantMode::OnBehalfOf, false, true), (GrantMode::Autonomous, true, false)] {
+        given.mode = mode;
+        engine.grant_changed(&given).unwrap();
+        assert_eq!((may(false), may(true)), (alone, for_somebody), "{mode:?}");
+    }
+}
+
+/// An enforcer of its own is answered as the gateway is: for the agent and for the person.
+#[test]
+fn whoever_asks_by_authzen_is_told_what_the_agent_and_the_person_may_both() {
+    let engine = engine(CALL);
+    let asked = |human: Option<&str>| {
+        let human = human.map(|human| json!({"type": "Human", "id": human}));
+        let context = json!({"session": {"age_seconds": 1}, "args": {}, "human": human});
+        let mut asked = json!({
+            "subject": {"type": "Agent", "id": "crm"}, "action": {"name": "billing/list"},
+            "resource": {"type": "Tool", "id": "billing/list"}, "context": context,
+        });
+        if human.is_none() {
+            asked["context"].as_object_mut().unwrap().remove("human");
+        }
+        serde_json::from_value::<crate::Evaluation>(asked).unwrap()
+    };
+    let ask = |human: Option<&str>| {
+        let verdict = engine.evaluate(&asked(human), NOW);
+        (verdict.allows(), verdict.decision.part.as_deref().map(str::to_owned))
+    };
+    let mut given = grant(1, "tools-call", "Agent::\"crm\"", "Server::\"billing\"");
+    engine.grant_changed(&given).unwrap();
+    assert_eq!((ask(None).0, ask(Some("mia")).0), (true, false), "its own right is not one to act for people");
+    given.mode = GrantMode::OnBehalfOf;
+    engine.grant_changed(&given).unwrap();
+    assert_eq!(ask(Some("mia")), (false, Some("person `mia`".to_owned())));
+    let misses = engine.explain(&crate::Asked::Evaluation(asked(Some("mia"))), NOW);
+    assert!(
+        !misses.is_empty() && misses.iter().all(|miss| miss.part.as_deref() == Some("person `mia`")),
+        "{misses:#?}"
+    );
+    engine.grant_changed(&grant(2, "tools-call", "Human::\"mia\"", "Server::\"billing\"")).unwrap();
+    assert_eq!(ask(Some("mia")), (true, None));
+    assert!(!ask(Some("bob")).0 && !ask(None).0);
+    assert!(engine.explain(&crate::Asked::Evaluation(asked(Some("mia"))), NOW).is_empty());
 }
 
 /// The call of a refund by somebody.

@@ -41,7 +41,7 @@ impl Gateway {
         read.map_err(|e| Refusal::new(problem::READ_FAILED, rpc::INTERNAL, e.to_string()))
     }
 
-    /// Reads what is not known yet. One at a time: whoever comes second finds it done.
+    /// Reads what is not known yet, nothing twice. One at a time: whoever comes second finds it done.
     pub(crate) async fn read_back(&self, needs: &Arc<Needs>) -> Result<(), RecordError> {
         let mut memory = self.memory.lock().await;
         let meters: Vec<&Meter> = needs.meters.iter().filter(|meter| !memory.meters.contains(&meter.name)).collect();
@@ -50,7 +50,7 @@ impl Gateway {
         let limits = !memory.limits && self.authenticator.sessions().iter().any(counts_calls);
         if !meters.is_empty() || history || limits {
             let since = self.since(&meters, history || limits);
-            let each = |entry: &Entry| self.take_back(entry, &meters, history);
+            let each = |entry: &Entry| self.take_back(entry, &meters, (history, limits));
             let read = self.recorder.outcomes(memory.begun, since, each).await?;
             tracing::info!(entries = read, "meters and sessions were read back from the log");
         }
@@ -75,13 +75,14 @@ impl Gateway {
         since.into_iter().min().unwrap_or(now)
     }
 
-    fn take_back(&self, entry: &Entry, meters: &[&Meter], history: bool) {
+    fn take_back(&self, entry: &Entry, meters: &[&Meter], (history, limits): (bool, bool)) {
         let draft = &entry.draft;
         for used in &draft.uses {
             if let Some(meter) = meters.iter().find(|meter| meter.name == used.meter) {
                 self.meters.restore(meter, used, draft.at);
             }
-            let place = used.meter.strip_prefix(LIMIT).and_then(|number| number.parse::<usize>().ok());
+            let place =
+                used.meter.strip_prefix(LIMIT).filter(|_| limits).and_then(|number| number.parse::<usize>().ok());
             if let Some(meter) = place.and_then(|place| self.limits.get(place))
                 && self.authenticator.knows_session(&used.subject)
             {

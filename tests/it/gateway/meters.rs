@@ -8,10 +8,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Json, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use chancery_authenticate::meters::faults::LATE;
+use chancery_authenticate::wallet::Wallet;
 use chancery_model::Span;
 use chancery_server::Transport;
-use chancery_testkit::{Agent, Builder, Http, HttpUpstream, TestApp};
+use chancery_testkit::{Agent, Builder, Http, HttpUpstream, TestApp, encoded};
+use http::Request;
+use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -216,6 +220,41 @@ async fn rows_count_as_many_as_came_back_and_a_bound_until_then() {
     assert!(list(5).await, "what failed returned nothing");
     assert!(!list(1).await, "104 rows");
     assert!(agent.at(&app).call("s", "list", json!({"n": 1})).await["result"]["isError"] != true, "another session");
+}
+
+/// The id of a new session of an agent, with these limits.
+async fn narrowed(app: &TestApp, agent: &Agent, server: &str, limits: &Value) -> String {
+    let mut wallet = Wallet::new(Arc::clone(agent.key()), agent.name(), app.url(), &agent.mcp(server));
+    while wallet.is_empty(app.time().now()) {
+        let call = wallet.ask(app.time().now(), &*app.random()).unwrap();
+        let form = format!("{}&authorization_details={}", call.form, encoded(&limits.to_string()));
+        let request = Request::post(&call.url).header("content-type", "application/x-www-form-urlencoded");
+        let request = request.header("dpop", call.dpop.unwrap_or_default());
+        let answer = app.http().send(request.body(Full::new(Bytes::from(form))).unwrap()).await;
+        let nonce = answer.header("dpop-nonce");
+        let nonce = (!nonce.is_empty()).then_some(nonce.as_str());
+        wallet.take(answer.status.as_u16(), nonce, &answer.body, app.time().now()).unwrap();
+    }
+    wallet.session().expect("a session").to_owned()
+}
+
+#[tokio::test]
+async fn calls_of_a_limit_are_read_back_once_whatever_is_metered_later() {
+    let upstream = HttpUpstream::start().await;
+    let app = TestApp::builder().http("s", &upstream).start().await;
+    let agent = app.agent("reader").await;
+    app.grant("reader", "s").await;
+    let sid = narrowed(&app, &agent, "s", &json!([{"type": "mcp_tool", "server": "s", "calls": 3}])).await;
+    let echo = async |agent: &Agent| done(&agent.call("s", "echo", json!({"text": "x"})).await);
+    assert!(echo(&agent.again(&app, "s", &sid).await).await);
+    let app = app.restart().await;
+    let agent = agent.again(&app, "s", &sid).await;
+    let declared = json!([{"name": "calls", "counts": "calls", "per": "agent", "window": "24h"}]);
+    app.write_policy("meters.json", &declared.to_string());
+    app.write_policy("limit.cedar", &limit("many", "calls", 100));
+    app.admin("POST", "/v1/policies/reload", Value::Null).await.ok();
+    assert!(echo(&agent).await && echo(&agent).await, "one of three was used before");
+    assert!(!echo(&agent).await, "the fourth");
 }
 
 /// A copy of the directory at this moment is what a `kill -9` leaves.

@@ -232,15 +232,29 @@ impl Case<'_> {
     fn ask(&self, facts: &Facts) -> Verdict {
         let (gateway, intent) = (self.gateway, self.intent);
         let by = acting(gateway, self.caller, self.reason, (facts, &self.ancestors));
-        let now = gateway.clock.now();
         match &intent.tool {
-            Some(tool) => gateway.engine.tool_call(&self.call(by, tool), now),
+            Some(tool) => gateway.engine.tool_call(&self.call(by, tool), gateway.clock.now()),
             None => {
-                let (server, action) = (&*intent.server, methods::action(intent.act, &intent.method));
-                let (resource, args_digest) = (intent.resource.as_deref(), intent.given.digest);
-                gateway.engine.server_act(&ServerAct { by, server, action, resource, args_digest }, now)
+                let action = methods::action(intent.act, &intent.method);
+                let verdict = self.server_act(by, action, intent.resource.as_deref());
+                intent.watched.iter().fold(verdict, |verdict, uri| match verdict.permit {
+                    Some(_) => with(verdict, self.server_act(by, methods::WATCH, Some(uri)), uri),
+                    None => verdict,
+                })
             }
         }
+    }
+
+    fn server_act(&self, by: Acting<'_>, action: &str, resource: Option<&str>) -> Verdict {
+        let (server, args_digest) = (&*self.intent.server, self.intent.given.digest);
+        let act = ServerAct { by, server, action, resource, args_digest };
+        self.gateway.engine.server_act(&act, self.gateway.clock.now())
+    }
+
+    /// The resource that it may not watch, if it is that.
+    fn unwatchable(&self, facts: &Facts) -> Option<&String> {
+        let by = acting(self.gateway, self.caller, self.reason, (facts, &self.ancestors));
+        self.intent.watched.iter().find(|uri| self.server_act(by, methods::WATCH, Some(uri)).permit.is_none())
     }
 
     fn refusal(&self, denied: Box<Denied>) -> Refusal {
@@ -249,7 +263,8 @@ impl Case<'_> {
             Some(max_age) => step_up(self.gateway, self.caller, &why, max_age),
             None => refused(self.gateway, self.intent, code.unwrap_or(problem::DENIED), why.into_owned()),
         };
-        refusal.decision(decision).facts(facts)
+        let resource = self.unwatchable(&facts).map(|uri| uri.as_str().into());
+        refusal.decision(decision).facts(facts).resource(resource)
     }
 }
 
@@ -283,6 +298,15 @@ fn outdated(verdict: &mut Verdict) {
     verdict.decision.outcome = Outcome::Deny;
     verdict.decision.determining.clear();
     verdict.decision.max_age = None;
+}
+
+/// A permit also for watching this resource: the permit stays that for the request as a whole.
+fn with(mut verdict: Verdict, also: Verdict, uri: &str) -> Verdict {
+    if also.permit.is_none() {
+        return Verdict { why: format!("resource `{uri}`: {}", also.why).into(), ..also };
+    }
+    verdict.decision.determining.extend(also.decision.determining);
+    verdict
 }
 
 /// How these acts stand now.

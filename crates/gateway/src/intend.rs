@@ -22,6 +22,8 @@ use crate::wire::{self, ParamHeader, Wire};
 const LONGEST: usize = 8 << 10;
 /// How much of a longer one is shown, in characters.
 const SHOWN: usize = 200;
+/// Resources that are watched by one request, at the most.
+const WATCHED: usize = 64;
 
 /// What is about to be done, if it may.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Intent {
     pub(crate) tool: Option<Arc<Pinned>>,
     /// The URI or the prompt's name, for an act about one.
     pub(crate) resource: Option<String>,
+    /// The URIs of resources of whose changes it wants to be told.
+    pub(crate) watched: Vec<String>,
     /// The arguments of a call; `null` where there are none.
     pub(crate) arguments: Value,
     pub(crate) given: Given,
@@ -92,6 +96,7 @@ pub(crate) async fn intend(
         act: rule.act,
         tool: None,
         resource: None,
+        watched: Vec::new(),
         arguments: Value::Null,
         given: Given::default(),
     };
@@ -130,6 +135,7 @@ async fn state(
         Act::GetPrompt => about(intent, named(message, "name")?)?,
         Act::Complete => about(intent, completed(message)?)?,
         Act::ListTools => gateway.ensure_contact(upstream).await?,
+        Act::Listen => intent.watched = watched(message)?,
         Act::Connect | Act::ListResources | Act::ListPrompts => {}
     }
     intent.given = Given::of(message)?;
@@ -146,6 +152,29 @@ fn about(intent: &mut Intent, name: &str) -> Result<(), Refusal> {
     let begin: String = name.chars().take(SHOWN).collect();
     intent.resource = Some(format!("{begin}… ({} bytes, sha256 {digest})", name.len()));
     Err(Refusal::invalid_params(format!("what it names has {} bytes, at most {LONGEST} are taken", name.len())))
+}
+
+/// The resources of whose changes it wants to be told (MCP 2026-07-28, `subscriptions/listen`).
+fn watched(message: &Message) -> Result<Vec<String>, Refusal> {
+    let wrong = |why: String| Refusal::invalid_params(format!("`params.notifications{why}"));
+    let none = Map::new();
+    let notices = match message.param("notifications") {
+        None | Some(Value::Null) => &none,
+        Some(Value::Object(notices)) => notices,
+        Some(_) => return Err(wrong("` is not an object".to_owned())),
+    };
+    if let Some(other) = notices.keys().find(|name| !methods::NOTICES.contains(&name.as_str())) {
+        let shown: String = other.chars().take(60).collect();
+        return Err(wrong(format!(".{shown}` is not a member of it")).next("leave it out"));
+    }
+    let uris = match notices.get("resourceSubscriptions") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(uris)) if uris.len() <= WATCHED => uris,
+        Some(_) => return Err(wrong(format!(".resourceSubscriptions` is not a list of at most {WATCHED} URIs"))),
+    };
+    let fits = |uri: &&str| !uri.is_empty() && uri.len() <= LONGEST;
+    let taken = uris.iter().map(|uri| uri.as_str().filter(fits).map(str::to_owned)).collect::<Option<Vec<_>>>();
+    taken.ok_or_else(|| wrong(format!(".resourceSubscriptions` holds what is no URI of at most {LONGEST} bytes")))
 }
 
 fn unknown_method(wire: Wire, message: &Message) -> Refusal {
@@ -228,4 +257,37 @@ fn fits(tool: &Pinned, arguments: &Value) -> Result<(), Refusal> {
         let next = format!("call it with arguments that fit the schema of {}", tool.tool.name);
         Refusal::new(problem::BAD_ARGUMENT, rpc::DENIED, why).next(next)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_that_are_watched_are_named_one_by_one_or_refused() {
+        let read = |notifications: Value| {
+            let params = serde_json::json!({"notifications": notifications});
+            let message =
+                serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params});
+            watched(&Message::read(message.to_string().as_bytes()).unwrap()).map_err(|refusal| refusal.why)
+        };
+        let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(read(json(r#"{"toolsListChanged": true}"#)), Ok(Vec::new()));
+        assert_eq!(
+            read(json(r#"{"resourceSubscriptions": ["file:///a", "b:c"]}"#)),
+            Ok(vec!["file:///a".to_owned(), "b:c".to_owned()])
+        );
+        let (many, long) = (vec!["file:///a"; WATCHED + 1], "x".repeat(LONGEST + 1));
+        for bad in [
+            json(r#"["resourceSubscriptions"]"#),
+            json(r#"{"resourceSubscription": ["file:///a"]}"#),
+            json(r#"{"resourceSubscriptions": "file:///a"}"#),
+            json(r#"{"resourceSubscriptions": ["file:///a", ""]}"#),
+            json(r#"{"resourceSubscriptions": ["file:///a", {"uri": "file:///b"}]}"#),
+            serde_json::json!({"resourceSubscriptions": many}),
+            serde_json::json!({"resourceSubscriptions": [long]}),
+        ] {
+            assert!(read(bad.clone()).unwrap_err().contains("params.notifications"), "{bad}");
+        }
+    }
 }

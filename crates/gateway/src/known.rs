@@ -161,6 +161,9 @@ impl Known {
         if let Some(facts) = refusal.facts.as_deref() {
             self.facts(facts);
         }
+        if let Some(resource) = &refusal.resource {
+            self.draft.what.resource = Some(resource.to_string());
+        }
         let draft = Draft {
             kind: Kind::Decision,
             decision: Some(refusal.outcome()),

@@ -10,6 +10,8 @@ use crate::message::Form;
 pub(crate) enum Act {
     /// Speaks with the server without touching anything of it.
     Connect,
+    /// Waits for notices. Watching a resource is decided for each that `params.notifications` names.
+    Listen,
     /// Lists tools; what the caller may not call is left out.
     ListTools,
     /// Calls a tool.
@@ -68,9 +70,16 @@ const fn notification(method: &'static str, wires: Wires, params: &'static [&'st
     Rule { method, notification: true, wires, act: Act::Connect, name: None, params }
 }
 
-/// The answers to what a server asked for before it would finish a request (2026-07-28), and how a call is to run
-/// (2025-11-25): they are sent and kept beside the arguments.
-pub(crate) const INPUT: [&str; 3] = ["inputResponses", "requestState", "task"];
+/// The answers to what a server asked for before it would finish a request and what it is to tell of (2026-07-28), and
+/// how a call is to run (2025-11-25): they are sent and kept beside the arguments.
+pub(crate) const INPUT: [&str; 4] = ["inputResponses", "requestState", "task", "notifications"];
+
+/// What a client may want to be told of (`params.notifications`). The last are resources, by their URIs.
+pub(crate) const NOTICES: [&str; 4] =
+    ["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
+
+/// What watching a resource is for the policies.
+pub(crate) const WATCH: &str = "resources/subscribe";
 
 /// What only goes through pages.
 const PAGED: &[&str] = &["cursor"];
@@ -89,7 +98,7 @@ pub(crate) const METHODS: &[Rule] = &[
     request("server/discover", Wires::Stateless, Act::Connect, &[]),
     request("ping", Wires::Sessions, Act::Connect, &[]),
     request("logging/setLevel", Wires::Sessions, Act::Connect, &["level"]),
-    request("subscriptions/listen", Wires::Stateless, Act::Connect, &["notifications"]),
+    request("subscriptions/listen", Wires::Stateless, Act::Listen, &["notifications"]),
     request("resources/list", Wires::Both, Act::ListResources, PAGED),
     request("resources/templates/list", Wires::Both, Act::ListResources, PAGED),
     named("resources/read", Wires::Both, Act::ReadResource, "uri", &["uri", "inputResponses", "requestState"]),
@@ -128,20 +137,21 @@ pub(crate) fn rule(form: &Form, method: &str, stateless: bool) -> Option<&'stati
 /// itself, and left out of the list where it may not be called.
 pub(crate) fn action(act: Act, method: &str) -> &'static str {
     match (act, method) {
-        (Act::ReadResource, "resources/subscribe" | "resources/unsubscribe") => "resources/subscribe",
+        (Act::ReadResource, "resources/subscribe" | "resources/unsubscribe") => WATCH,
         (Act::ReadResource, _) => "resources/read",
         (Act::ListResources, _) => "resources/list",
         (Act::ListPrompts, _) => "prompts/list",
         (Act::GetPrompt, _) => "prompts/get",
         (Act::Complete, _) => "completion/complete",
-        (Act::Connect | Act::ListTools | Act::CallTool, _) => "mcp/connect",
+        (Act::Connect | Act::Listen | Act::ListTools | Act::CallTool, _) => "mcp/connect",
     }
 }
 
-/// The same for a method as the record names it, of an entry without a tool.
-pub fn action_of(method: &str) -> &'static str {
+/// The same for a method as the record names it, of an entry without a tool. Whoever waits for notices names a resource
+/// where one was refused.
+pub fn action_of(method: &str, resource: Option<&str>) -> &'static str {
     let act = METHODS.iter().find(|rule| rule.method == method).map_or(Act::Connect, |rule| rule.act);
-    action(act, method)
+    if act == Act::Listen && resource.is_some() { WATCH } else { action(act, method) }
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub(crate) struct Refusal {
     pub(crate) decision: Option<Box<chancery_model::Decision>>,
     /// What it was decided on.
     pub(crate) facts: Option<Box<chancery_authorize::Facts>>,
+    /// The one of several resources that it is about.
+    pub(crate) resource: Option<Box<str>>,
 }
 
 /// What a refusal is about: what is said to the model, and how it is answered.
@@ -84,6 +86,7 @@ impl Refusal {
             headers: Vec::new(),
             decision: None,
             facts: None,
+            resource: None,
         }
     }
 
@@ -128,6 +131,10 @@ impl Refusal {
 
     pub(crate) fn facts(self, facts: chancery_authorize::Facts) -> Self {
         Self { facts: (!facts.is_none()).then(|| Box::new(facts)), ..self }
+    }
+
+    pub(crate) fn resource(self, resource: Option<Box<str>>) -> Self {
+        Self { resource, ..self }
     }
 
     /// The outcome that is written in the record.

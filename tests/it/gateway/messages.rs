@@ -235,3 +235,40 @@ async fn methods_belong_to_their_wire() {
     let get = agent.send(&agent.mcp("crm"), "", "GET", &[("mcp-protocol-version", VERSION)], b"").await;
     assert_eq!(get.status, 405);
 }
+
+/// On the wire without sessions resources are watched by the list in `subscriptions/listen`: each of them is decided.
+#[tokio::test]
+async fn each_resource_that_is_watched_is_decided_and_recorded() {
+    const WATCH: &str = r#"@id("watch") permit (principal, action == Action::"resources/subscribe", resource) when { resource.uri like "file:///open/*" };"#;
+    let upstream = HttpUpstream::start().await;
+    let app = TestApp::builder().http("crm", &upstream).policy("watch.cedar", WATCH).start().await;
+    let agent = app.agent("reader").await;
+    let listen = async |uris: &[&str]| {
+        let notifications = json!({"toolsListChanged": true, "resourceSubscriptions": uris});
+        agent.rpc("crm", "subscriptions/listen", json!({"notifications": notifications})).await.json()
+    };
+    let count = || upstream.seen().iter().filter(|seen| seen.method() == "subscriptions/listen").count();
+
+    let refused = listen(&["file:///open/a", "file:///secret/b"]).await;
+    let decision = &refused["error"]["data"]["chancery/decision"];
+    assert_eq!((&decision["code"], count()), (&json!("C2001"), 0), "{refused}");
+    let log = app.log().await;
+    let entry = log.iter().rfind(|entry| entry["decision"] == "deny").unwrap();
+    assert_eq!(entry["resource"], "file:///secret/b", "{entry}");
+    let why = app.admin("GET", &format!("/v1/decisions/{}", entry["id"].as_str().unwrap()), Value::Null).await.ok();
+    assert!(why["would_pass"].to_string().contains("watch"), "{why:#}");
+
+    // The upstream knows no such method, and says so itself.
+    let passed = listen(&["file:///open/a", "file:///open/b"]).await;
+    assert_eq!((&passed["error"]["code"], count()), (&json!(-32601), 1), "{passed}");
+    let sent = upstream.seen().into_iter().rfind(|seen| seen.method() == "subscriptions/listen").unwrap();
+    let DecisionId(position) = sent.header("chancery-intent").unwrap().parse().unwrap();
+    let data = app.data();
+    let _directory = app.stop().await;
+    let store = Store::open(&Config { path: data }, Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
+    let kept = bodies::get(&store, position).await.unwrap();
+    let input = kept.iter().find(|body| body.name == "input").unwrap();
+    let input: Value = serde_json::from_slice(&input.kept.as_ref().unwrap().content).unwrap();
+    assert_eq!(input["notifications"]["resourceSubscriptions"], json!(["file:///open/a", "file:///open/b"]));
+    store.close().await;
+}

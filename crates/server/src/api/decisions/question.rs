@@ -42,7 +42,8 @@ pub(super) async fn of(rooms: &Rooms, found: &Found) -> Answer<Option<Asked>> {
         }
         (None, Some(action)) => {
             // The record names the method of MCP, the policies an action of the schema.
-            let (action, resource) = (chancery_gateway::action_of(action).to_owned(), draft.what.resource.clone());
+            let resource = draft.what.resource.clone();
+            let action = chancery_gateway::action_of(action, resource.as_deref()).to_owned();
             Some(Asked::ServerAct { by, server, action, resource })
         }
         (None, None) => None,

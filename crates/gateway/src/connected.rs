@@ -18,12 +18,17 @@ impl Gateway {
         self.connections.list().await
     }
 
-    /// Begins the authorization of a connection. `by` is who asked for it and stands in the entry.
+    /// Begins the authorization of a connection, or makes one that was cut and needs nobody. `by` is who asked for it and
+    /// stands in the entry.
     ///
     /// # Errors
     /// If there can be no such connection, or its authorization server cannot be found or is not acceptable.
     pub async fn begin_connection(&self, server: &str, by: String) -> Result<Begun, ConnectError> {
-        self.connections.begin(server, None, by).await
+        let begun = self.connections.begin(server, None, by).await?;
+        if begun.url.is_none() {
+            self.forget_failure(server);
+        }
+        Ok(begun)
     }
 
     /// How an authorization goes: waits at most `patience` for its end. Nothing if there is none of this id.

@@ -67,13 +67,6 @@ pub async fn put(tx: &mut Tx, connection: &SealedConnection) -> Result<(), Store
     Ok(())
 }
 
-/// Removes a connection: false if there was none.
-pub async fn remove(tx: &mut Tx, id: &str) -> Result<bool, StoreError> {
-    let removed = tx.run(sqlx::query("DELETE FROM connections WHERE id = $1").bind(id)).await?;
-    tx.erased();
-    Ok(removed > 0)
-}
-
 /// The one with this id.
 pub async fn get(from: impl Into<Reader<'_>>, id: &str) -> Result<Option<SealedConnection>, StoreError> {
     from.into().one(sqlx::query("SELECT * FROM connections WHERE id = $1").bind(id), read).await

@@ -306,10 +306,43 @@ async fn a_cut_connection_is_gone_from_here_and_told_to_its_issuer() {
     assert_eq!(app.admin("DELETE", "/v1/connections/crm?reason=audit", Value::Null).await.status, 204);
     assert_eq!(code(&call(&agent).await), "C4020");
     assert_eq!((world.calls(), world.asked("revoke")), (1, 1));
-    assert_eq!(state(&app).await["state"], "none");
+    assert_eq!(state(&app).await["state"], "cut");
     assert_eq!(app.admin("DELETE", "/v1/connections/crm", Value::Null).await.problem(404), "C4025");
     let app = app.restart().await;
-    assert_eq!(code(&call(&agent.at(&app)).await), "C4020");
+    let agent = agent.at(&app);
+    assert_eq!(code(&call(&agent).await), "C4020");
+    connect(&app).await;
+    assert!(works(&call(&agent).await), "somebody authorized it again");
+}
+
+/// Where nobody is needed to connect, a call does not undo what an administrator cut.
+#[tokio::test]
+async fn a_cut_connection_is_not_made_again_by_a_call() {
+    let world = World::start().await;
+    let oauth = json!({"mode": "client_credentials", "client_id": "us", "secret": "client"});
+    let (app, agent) = started(&world, oauth).await;
+    app.secret("client", "the-clients-secret").await;
+    assert_eq!(begin(&app).await.problem(404), "C4025", "there is nothing to be asked for");
+    assert!(works(&call(&agent).await));
+    assert_eq!(app.admin("DELETE", "/v1/connections/crm?reason=audit", Value::Null).await.status, 204);
+    for _ in 0..2 {
+        assert_eq!(code(&call(&agent).await), "C4020");
+    }
+    app.secret("client", "the-clients-secret").await;
+    let app = app.restart().await;
+    let agent = agent.at(&app);
+    assert_eq!(code(&call(&agent).await), "C4020", "after a restart as well");
+    assert_eq!(
+        (state(&app).await["state"].clone(), world.asked("client_credentials"), world.calls()),
+        (json!("cut"), 1, 1)
+    );
+
+    let begun = begin(&app).await.ok();
+    assert_eq!(begun["url"], Value::Null, "nobody is needed");
+    let progress = format!("/v1/connections/crm/authorize/{}", begun["id"].as_str().unwrap());
+    assert_eq!(app.admin("GET", &progress, Value::Null).await.ok()["state"], "connected");
+    assert!(works(&call(&agent).await));
+    assert_eq!((state(&app).await["state"].clone(), world.asked("client_credentials")), (json!("open"), 2));
 }
 
 #[tokio::test]

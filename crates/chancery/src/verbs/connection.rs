@@ -80,11 +80,10 @@ async fn authorize(context: &Context, args: &Authorize) -> Done {
         return context.output.item(BEGUN, &begun);
     }
     let text = |name: &str| begun[name].as_str().unwrap_or_default().to_owned();
-    context.output.note(&format!(
-        "open this address in a browser and authorize at {}:\n{}",
-        text("issuer"),
-        text("url")
-    ));
+    if begun["url"].is_string() {
+        let (issuer, url) = (text("issuer"), text("url"));
+        context.output.note(&format!("open this address in a browser and authorize at {issuer}:\n{url}"));
+    }
     let waiting = format!("{path}/{}", encoded(&text("id")));
     loop {
         let progress: Value = context.admin()?.get(&waiting).await?;

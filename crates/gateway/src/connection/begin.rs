@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chancery_authenticate::jose::sha256;
 use chancery_model::{Draft, Hash, Random, Secret, Span, Timestamp, Who};
-use chancery_store::{StoreError, connections};
+use chancery_store::connections;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -18,7 +18,8 @@ use super::error::ConnectError;
 use super::exchange::Ask;
 use super::form::Form;
 use super::grant::Plan;
-use super::kept::{Connection, row};
+use super::kept::Connection;
+use super::slot::Slot;
 use super::token::TokenAsk;
 use super::{Connections, Target};
 use crate::lock;
@@ -33,8 +34,9 @@ const MOST: usize = 64;
 pub struct Begun {
     /// Its name, to ask how it went.
     pub id: String,
-    /// The address to open in a browser. It is worth an authorization: it goes to whoever is to authorize.
-    pub url: String,
+    /// The address to open in a browser. It is worth an authorization: it goes to whoever is to authorize. Nothing where
+    /// nobody was needed: there is a connection already.
+    pub url: Option<String>,
     /// The authorization server that will be asked.
     pub issuer: String,
     /// Our client there.
@@ -89,6 +91,12 @@ impl Flows {
         Ok(())
     }
 
+    /// One that needed nobody.
+    fn done(&self, id: String, now: Timestamp) {
+        let progress = watch::Sender::new(Progress::Connected).subscribe();
+        lock(&self.0).progress.insert(id, (now + LIFE, progress));
+    }
+
     /// The flow of this state, which is used up by that.
     fn take(&self, state: &str, now: Timestamp) -> Option<Waiting> {
         let waiting = lock(&self.0).waiting.remove(&sha256(state.as_bytes()));
@@ -101,22 +109,51 @@ impl Flows {
 }
 
 impl Connections {
-    /// Begins an authorization.
+    /// Begins an authorization. One that was cut and needs nobody is made anew at once.
     pub(crate) async fn begin(&self, server: &str, person: Option<&str>, by: String) -> Result<Begun, ConnectError> {
         let (target, slot) = (self.target(server)?, self.slot(server, person));
         if target.oauth.mode != OAuthMode::AuthorizationCode {
-            let mode = target.oauth.mode.name();
-            return Err(ConnectError::unknown(format!("`{server}` is connected by `{mode}`, which needs nobody")));
+            return self.rejoin(&target, person, &slot, by).await;
         }
         let before = {
             let _turn = slot.turn.lock().await;
             self.load(&target, person, &slot).await?;
-            slot.connection()
+            slot.connection().filter(|before| before.goes_on(&target.url, &target.oauth))
         };
         let granted = before.as_ref().map(|before| before.scopes.clone()).unwrap_or_default();
         let granted = super::scopes::united(&granted, slot.wanted());
         let plan = self.plan(&target, None, before.as_deref(), &granted).await?;
         self.wait_for(plan, target, person, by)
+    }
+
+    async fn rejoin(
+        &self,
+        target: &Target,
+        person: Option<&str>,
+        slot: &Slot,
+        by: String,
+    ) -> Result<Begun, ConnectError> {
+        let _turn = slot.turn.lock().await;
+        self.load(target, person, slot).await?;
+        let Some(before) = slot.connection().filter(|before| before.cut) else {
+            let (server, mode) = (&target.name, target.oauth.mode.name());
+            return Err(ConnectError::unknown(format!("`{server}` is connected by `{mode}`, which needs nobody")));
+        };
+        let known = Some(&*before).filter(|before| before.goes_on(&target.url, &target.oauth));
+        let mut connection = self.grant(target, None, known, &[]).await?;
+        connection.version = before.version + 1;
+        let (id, now) = (random_text::<16>(&*self.means.random), self.means.clock.monotonic());
+        let begun = Begun {
+            id: id.clone(),
+            url: None,
+            issuer: connection.server.issuer.clone(),
+            client_id: connection.client.id.clone(),
+            scopes: connection.scopes.clone(),
+        };
+        let who = Who { human: Some(by), ..Who::default() };
+        self.keep(target, person, slot, connection, "connect", who).await?;
+        self.flows.done(id, now);
+        Ok(begun)
     }
 
     fn wait_for(
@@ -130,7 +167,7 @@ impl Connections {
         let flow = plan.flow(self.callback(), Secret::new(verifier));
         let (id, now) = (random_text::<16>(&*self.means.random), self.means.clock.monotonic());
         let begun = Begun {
-            url: flow.url(&state)?,
+            url: Some(flow.url(&state)?),
             issuer: flow.server.issuer.clone(),
             client_id: flow.client.id.clone(),
             scopes: flow.scopes.clone(),
@@ -191,7 +228,8 @@ impl Connections {
         }
     }
 
-    /// Cuts a connection: its tokens are gone from here at once, and its authorization server is told (RFC 7009).
+    /// Cuts a connection: its tokens are gone from here at once, and its authorization server is told (RFC 7009). A mark
+    /// stays, so that no call makes one anew where that needs nobody.
     pub(crate) async fn disconnect(
         &self,
         server: &str,
@@ -203,18 +241,16 @@ impl Connections {
         let _turn = slot.turn.lock().await;
         self.load(&target, person, &slot).await?;
         let none = || ConnectError::unknown(format!("`{server}` is not connected"));
-        let before = slot.connection().ok_or_else(none)?;
-        let id = row(server, person);
-        let draft = self.draft(&id, "disconnect", Who { human: Some(by), ..Who::default() }, None)?;
+        let before = slot.connection().filter(|before| !before.cut).ok_or_else(none)?;
+        let cut = before.cut();
+        let sealed = cut.seal(&self.keeping.vault, &target.name, person)?;
+        let who = Who { human: Some(by), ..Who::default() };
+        let draft = self.draft(&sealed.id, "disconnect", who, Some(&cut))?;
         let draft = Draft { why: chancery_model::Why { reason, trace: None }, ..draft };
-        let write = self.keeping.store.write(draft, move |tx| {
-            Box::pin(async move {
-                let gone = connections::remove(tx, &id).await?;
-                gone.then_some(()).ok_or(StoreError::Missing { noun: "connection", id })
-            })
-        });
+        let write =
+            self.keeping.store.write(draft, move |tx| Box::pin(async move { connections::put(tx, &sealed).await }));
         write.await.map_err(|e| ConnectError::store(&e))?;
-        self.put(&slot, None);
+        self.put(&slot, Some(cut));
         if let Err(error) = self.revoke(&target, &before).await {
             tracing::warn!(server, why = error.why, "its authorization server did not revoke the tokens");
         }

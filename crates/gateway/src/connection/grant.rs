@@ -88,6 +88,7 @@ impl Connections {
             resource: plan.found.resource,
             connected_at: now,
             version: before.map_or(1, |before| before.version + 1),
+            cut: false,
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Connection {
     pub(super) version: i64,
     /// Nothing after the authorization server or the upstream took it back.
     pub(super) tokens: Option<Tokens>,
+    /// Somebody cut it: there is none until somebody asks for one again, even if it would need nobody.
+    pub(super) cut: bool,
 }
 
 /// The client that it was made with. Configured secrets are opened when they are needed, so that changed ones count.
@@ -65,6 +67,8 @@ struct Inner {
     callback: String,
     resource: String,
     tokens: Option<InnerTokens>,
+    #[serde(default)]
+    cut: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,7 +127,14 @@ impl Connection {
             connected_at: stored.connected_at,
             version: stored.version,
             tokens,
+            cut: inner.cut,
         })
+    }
+
+    /// What stays of it when it is cut: a mark, and nothing that opens anything.
+    pub(super) fn cut(&self) -> Self {
+        let client = KnownClient { secret: None, ..self.client.clone() };
+        Self { client, tokens: None, scopes: Vec::new(), cut: true, version: self.version + 1, ..self.clone() }
     }
 
     /// Is it still what the configuration means? Tokens for another resource, of another issuer or of another client
@@ -136,6 +147,12 @@ impl Connection {
             && configured.is_none_or(|id| *id == self.client.id)
     }
 
+    /// Does the next one go on from it? After a cut nothing is taken along but the issuer that a configured client
+    /// belongs to.
+    pub(super) fn goes_on(&self, url: &str, oauth: &OAuth) -> bool {
+        self.fits(url, oauth) && (!self.cut || self.client.origin == Origin::Configured)
+    }
+
     fn inner(&self) -> Result<Inner, ConnectError> {
         Ok(Inner {
             server: self.server.clone(),
@@ -146,6 +163,7 @@ impl Connection {
             callback: self.client.callback.clone(),
             resource: self.resource.clone(),
             tokens: self.tokens.as_ref().map(Tokens::inner).transpose()?,
+            cut: self.cut,
         })
     }
 }
@@ -214,6 +232,7 @@ mod tests {
                 issued_at: Timestamp(1),
                 expires_at: Some(Timestamp(2)),
             }),
+            cut: false,
         }
     }
 
@@ -237,6 +256,24 @@ mod tests {
         for id in ["billing", "crm/mara"] {
             assert!(Connection::open(&vault, &SealedConnection { id: id.into(), ..stored.clone() }).is_err(), "{id}");
         }
+    }
+
+    #[test]
+    fn of_a_cut_connection_a_mark_is_kept_and_nothing_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let (vault, mut connection) = (vault(directory.path()), connection());
+        connection.client.secret = Some(Secret::new("registered-canary".into()));
+        let stored = connection.cut().seal(&vault, "crm", None).unwrap();
+        let opened = Connection::open(&vault, &stored).unwrap();
+        assert!(opened.cut && opened.tokens.is_none() && opened.client.secret.is_none() && !stored.open);
+        assert_eq!(opened.version, connection.version + 1);
+        let configured = serde_json::from_value(json!({"mode": "client_credentials", "client_id": "us"})).unwrap();
+        assert!(opened.goes_on("https://crm.example/mcp", &configured), "its issuer is remembered");
+        let dynamic = KnownClient { origin: Origin::Dynamic, ..opened.client.clone() };
+        let by_person = serde_json::from_value(json!({"mode": "authorization_code"})).unwrap();
+        let registered = Connection { client: dynamic, ..opened };
+        assert!(!registered.goes_on("https://crm.example/mcp", &by_person));
+        assert!(Connection { cut: false, ..registered }.goes_on("https://crm.example/mcp", &by_person));
     }
 
     #[test]

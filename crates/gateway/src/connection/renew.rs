@@ -142,6 +142,9 @@ impl Connections {
     async fn anew(&self, target: &Target, person: Option<&str>, slot: &Slot, need: &Need) -> Result<(), ConnectError> {
         let before = slot.connection();
         let before = before.as_deref();
+        if before.is_some_and(|before| before.cut) {
+            return Err(ConnectError::not_connected(format!("the connection to `{}` was cut", target.name)));
+        }
         let alone = target.oauth.mode != OAuthMode::AuthorizationCode;
         if let Some(before) = before.filter(|before| before.refresh().is_some() && !matches!(need, Need::More(..))) {
             match self.refresh(target, before).await {
@@ -231,7 +234,8 @@ impl Connections {
         let stored = connections::get(&self.keeping.store, &row(&target.name, person)).await;
         let stored = stored.map_err(|e| ConnectError::store(&e))?;
         let opened = stored.map(|stored| Connection::open(&self.keeping.vault, &stored)).transpose()?;
-        let fits = |connection: &Connection| connection.fits(&target.url, &target.oauth);
+        // What was cut stays cut, whatever is configured now.
+        let fits = |connection: &Connection| connection.cut || connection.fits(&target.url, &target.oauth);
         if opened.as_ref().is_some_and(|connection| !fits(connection)) {
             tracing::warn!(server = %target.name, "its connection was made under another configuration and is not used");
         }

@@ -14,7 +14,7 @@ pub struct ConnectionView {
     pub person: Option<String>,
     /// How tokens are obtained.
     pub mode: &'static str,
-    /// `open`, `lapsed` or `none`.
+    /// `open`, `lapsed`, `cut` or `none`.
     pub state: &'static str,
     /// The authorization server.
     pub issuer: Option<String>,
@@ -64,6 +64,7 @@ fn view(target: &Target, connection: Option<&Connection>, detail: Option<String>
         mode: target.oauth.mode.name(),
         state: match (connection, tokens) {
             (None, _) => "none",
+            (Some(connection), _) if connection.cut => "cut",
             (Some(_), None) => "lapsed",
             (Some(_), Some(_)) => "open",
         },

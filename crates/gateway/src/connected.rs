@@ -6,8 +6,8 @@ use std::time::Duration;
 use chancery_model::Problem;
 use serde_json::{Value, json};
 
-use crate::connection::{AuthorizationResponse, Begun, ConnectError, ConnectionView, DOCUMENT, Progress, about_us};
-use crate::{AuthMethod, Gateway};
+use crate::Gateway;
+use crate::connection::{AuthorizationResponse, Begun, ConnectError, ConnectionView, Progress};
 
 /// Whoever authorized a connection waits this long for its first listing.
 const LISTED: Duration = Duration::from_secs(5);
@@ -36,17 +36,18 @@ impl Gateway {
         self.connections.progress(id, patience).await
     }
 
-    /// Finishes the authorization that `state` belongs to; gives the server it was for. Its tools are listed before
-    /// anybody is told, unless that takes long.
+    /// Finishes the authorization that `state` belongs to; gives the server it was for, at whose address, `at`, the response
+    /// must have come. Its tools are listed before anybody is told, unless that takes long.
     ///
     /// # Errors
     /// If the response is not one to what was asked, or there is no token for it.
     pub async fn finish_connection(
         self: &Arc<Self>,
+        at: &str,
         state: &str,
         response: AuthorizationResponse,
     ) -> Result<Arc<str>, ConnectError> {
-        let server = self.connections.finish(state, response).await?;
+        let server = self.connections.finish(at, state, response).await?;
         self.forget_failure(&server);
         if let Ok(upstream) = self.upstream(&server) {
             // It goes on in a task of its own.
@@ -63,14 +64,12 @@ impl Gateway {
         self.connections.disconnect(server, None, by, reason).await
     }
 
-    /// The document about us as a client (draft-ietf-oauth-client-id-metadata-document, section 4): a public one, known
-    /// by where people come back to.
-    pub fn client_document(&self) -> Value {
-        let (url, callback) = (&self.config.public_url, self.connections.callback());
-        let mut document = about_us(&callback, AuthMethod::None);
-        document["client_id"] = format!("{url}{DOCUMENT}").into();
-        document["client_uri"] = url.clone().into();
-        document
+    /// The document about us as the client of this server's authorization server.
+    ///
+    /// # Errors
+    /// If no such server is connected by OAuth.
+    pub fn client_document(&self, server: &str) -> Result<Value, ConnectError> {
+        self.connections.client_document(server)
     }
 
     /// The key that we prove ourselves with where no other is configured, to be registered at authorization servers.

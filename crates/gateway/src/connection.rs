@@ -15,6 +15,7 @@ use chancery_authenticate::Vault;
 use chancery_authenticate::client::AgentKey;
 use chancery_model::{Clock, Random};
 use chancery_store::Store;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 mod address;
@@ -51,17 +52,18 @@ pub use view::ConnectionView;
 
 pub(crate) use challenge::Challenge;
 pub(crate) use probe::Prober;
-pub(crate) use registration::about_us;
 pub(crate) use slot::Prover;
 
 use crate::inject::Secrets;
 use crate::lock;
+use registration::about_us;
 use slot::Slot;
 
-/// Where people come back to, under the public URL.
-pub(crate) const CALLBACK: &str = "/connections/callback";
-/// The document about us as a client, under the public URL.
-pub(crate) const DOCUMENT: &str = "/connections/client.json";
+/// Where people come back to, under the public URL; the server's name follows. Each server has an address of its own
+/// (RFC 9700, section 4.4.2.2): a code that another authorization server gave does not arrive where it would be used.
+const CALLBACK: &str = "/connections/callback";
+/// The documents about us as a client, under the public URL; the server's name follows. Each names one address.
+const DOCUMENT: &str = "/connections/client";
 
 /// What every step needs.
 pub(crate) struct Means {
@@ -120,7 +122,22 @@ impl Connections {
         lock(&self.slots).entry(kept::row(server, person)).or_default().clone()
     }
 
-    pub(crate) fn callback(&self) -> String {
-        format!("{}{CALLBACK}", self.public_url)
+    /// Where people come back to who authorize this server.
+    pub(crate) fn callback(&self, server: &str) -> String {
+        format!("{}{CALLBACK}/{server}", self.public_url)
+    }
+
+    /// The document about us for this server (draft-ietf-oauth-client-id-metadata-document, section 4): a public client,
+    /// known by where people come back to.
+    pub(crate) fn client_document(&self, server: &str) -> Result<Value, ConnectError> {
+        let target = self.target(server)?;
+        let mut document = about_us(&self.callback(&target.name), AuthMethod::None);
+        document["client_id"] = self.document_of(&target.name).into();
+        document["client_uri"] = self.public_url.clone().into();
+        Ok(document)
+    }
+
+    fn document_of(&self, server: &str) -> String {
+        format!("{}{DOCUMENT}/{server}", self.public_url)
     }
 }

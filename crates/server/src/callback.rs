@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use chancery_gateway::{AuthorizationResponse, ConnectError};
-use chancery_model::Secret;
+use chancery_model::{Problem, Secret};
 use http::header;
 use serde_json::Value;
 
@@ -16,9 +16,13 @@ use crate::pages::{self, Page};
 use crate::rooms::Rooms;
 
 /// Takes an authorization response (RFC 6749, section 4.1.2; RFC 9207). It works once, whatever comes of it.
-pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, RawQuery(query): RawQuery) -> Page {
+pub(crate) async fn handle(
+    State(rooms): State<Arc<Rooms>>,
+    Path(server): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Page {
     let finished = match read(&query.unwrap_or_default()) {
-        Ok((state, response)) => rooms.gateway.finish_connection(&state, response).await,
+        Ok((state, response)) => rooms.gateway.finish_connection(&server, &state, response).await,
         Err(error) => Err(error),
     };
     match finished {
@@ -53,9 +57,10 @@ fn read(query: &str) -> Result<(String, AuthorizationResponse), ConnectError> {
     Ok((state, response))
 }
 
-/// The client id metadata document about us.
-pub(crate) async fn document(State(rooms): State<Arc<Rooms>>) -> Response {
-    ([(header::CACHE_CONTROL, "max-age=3600")], Json(rooms.gateway.client_document())).into_response()
+/// The client id metadata document about us, for one server.
+pub(crate) async fn document(State(rooms): State<Arc<Rooms>>, Path(server): Path<String>) -> Answer<Response> {
+    let document = rooms.gateway.client_document(&server).map_err(Problem::from)?;
+    Ok(([(header::CACHE_CONTROL, "max-age=3600")], Json(document)).into_response())
 }
 
 /// The key that we prove ourselves with, to be registered at authorization servers.

@@ -67,7 +67,7 @@ async fn a_person_connects_a_server_and_its_token_is_nobodys_else() {
 
     let begun = begin(&app).await.ok();
     let back = visit(&app, &begun).await;
-    assert!(back.starts_with(&app.at("/connections/callback?")), "{back}");
+    assert!(back.starts_with(&app.at("/connections/callback/crm?")), "{back}");
     let page = app.http().get(&back).await;
     assert!(page.text().contains("crm is connected"), "{}", page.text());
     let progress = format!("/v1/connections/crm/authorize/{}", begun["id"].as_str().unwrap());
@@ -93,10 +93,9 @@ async fn a_person_connects_a_server_and_its_token_is_nobodys_else() {
 async fn an_authorization_response_works_once_and_only_with_its_state() {
     let world = World::start().await;
     let (app, agent) = started(&world, by_person()).await;
-    for forged in
-        ["/connections/callback?code=x&state=guessed", "/connections/callback?code=x", "/connections/callback"]
-    {
-        assert_eq!(app.http().get(&app.at(forged)).await.status, 400, "{forged}");
+    for forged in ["?code=x&state=guessed", "?code=x", ""] {
+        let forged = format!("/connections/callback/crm{forged}");
+        assert_eq!(app.http().get(&app.at(&forged)).await.status, 400, "{forged}");
     }
     let back = visit(&app, &begin(&app).await.ok()).await;
     let twice = format!("{back}&code=other");
@@ -368,9 +367,10 @@ async fn others_read_who_we_are_and_which_key_is_ours() {
     let kid = keys["keys"][0]["kid"].as_str().unwrap();
     assert!(world.assertions().iter().all(|header| header.contains(kid)) && !world.assertions().is_empty());
     assert!(keys["keys"][0]["d"].is_null(), "{keys}");
-    let about = app.http().get(&app.at("/connections/client.json")).await.ok();
-    assert_eq!(about["client_id"], app.at("/connections/client.json"));
-    assert_eq!(about["redirect_uris"], json!([app.at("/connections/callback")]));
+    let about = app.http().get(&app.at("/connections/client/crm")).await.ok();
+    assert_eq!(about["client_id"], app.at("/connections/client/crm"));
+    assert_eq!(about["redirect_uris"], json!([app.at("/connections/callback/crm")]));
+    assert_eq!(app.http().get(&app.at("/connections/client/other")).await.problem(404), "C4025");
     let app = app.restart().await;
     assert_eq!(app.http().get(&app.at("/connections/jwks")).await.ok(), keys, "it is the same after a restart");
 }
@@ -423,4 +423,24 @@ async fn what_allowed_a_call_counts_until_it_is_sent() {
         let refused = waiting.await.unwrap();
         assert_eq!((code(&refused), world.calls() - before), ("C2001", 0), "{ended} {revoked}: {refused}");
     }
+}
+
+/// A mix-up (RFC 9700, section 4.4): a server that lies sends the browser on to an honest one, which knows us by another
+/// address and sends the code there, under the liar's state. The liar is not told it.
+#[tokio::test]
+async fn a_code_that_comes_to_the_address_of_another_server_goes_to_nobody() {
+    let world = World::start().await;
+    world.set(|behaviour| (behaviour.iss, behaviour.iss_supported) = (Some(None), false));
+    let (app, _agent) = started(&world, by_person()).await;
+    let begun = begin(&app).await.ok();
+    let back = visit(&app, &begun).await;
+    let elsewhere = back.replace("/connections/callback/crm?", "/connections/callback/honest?");
+    assert_ne!(back, elsewhere);
+    let page = app.http().get(&elsewhere).await;
+    assert!(page.status == 400 && page.text().contains("came to the address of"), "{}", page.text());
+    assert_eq!(world.asked("authorization_code"), 0);
+    let progress = format!("/v1/connections/crm/authorize/{}", begun["id"].as_str().unwrap());
+    assert_eq!(app.admin("GET", &progress, Value::Null).await.problem(400), "C4024");
+    assert_eq!(app.http().get(&back).await.status, 400, "its state is used up");
+    assert_eq!(world.asked("authorization_code"), 0);
 }

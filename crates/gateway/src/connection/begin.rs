@@ -108,6 +108,13 @@ impl Flows {
     }
 }
 
+impl Waiting {
+    fn fails(&self, error: ConnectError) -> ConnectError {
+        self.progress.send_replace(Progress::Failed(error.clone()));
+        error
+    }
+}
+
 impl Connections {
     /// Begins an authorization. One that was cut and needs nobody is made anew at once.
     pub(crate) async fn begin(&self, server: &str, person: Option<&str>, by: String) -> Result<Begun, ConnectError> {
@@ -164,7 +171,7 @@ impl Connections {
         by: String,
     ) -> Result<Begun, ConnectError> {
         let (state, verifier) = (random_text::<32>(&*self.means.random), random_text::<32>(&*self.means.random));
-        let flow = plan.flow(self.callback(), Secret::new(verifier));
+        let flow = plan.flow(self.callback(&target.name), Secret::new(verifier));
         let (id, now) = (random_text::<16>(&*self.means.random), self.means.clock.monotonic());
         let begun = Begun {
             url: Some(flow.url(&state)?),
@@ -179,15 +186,21 @@ impl Connections {
         Ok(begun)
     }
 
-    /// Finishes the authorization that this state belongs to; gives the server it was for. In a task of its own: a code
-    /// works once, and what it gave is kept even if the browser goes away.
+    /// Finishes the authorization that this state belongs to, if the response came to the address of its server; gives that
+    /// server. In a task of its own: a code works once, and what it gave is kept even if the browser goes away.
     pub(crate) async fn finish(
         self: &Arc<Self>,
+        server: &str,
         state: &str,
         response: AuthorizationResponse,
     ) -> Result<Arc<str>, ConnectError> {
         let unknown = || ConnectError::response("no authorization is waited for with this `state`, or not any more");
         let waiting = self.flows.take(state, self.means.clock.monotonic()).ok_or_else(unknown)?;
+        if *waiting.target.name != *server {
+            let asked = &waiting.target.name;
+            let why = format!("the response came to the address of `{server}`, and `{asked}` was to be authorized");
+            return Err(waiting.fails(ConnectError::response(why)));
+        }
         let connections = self.clone();
         let finishing = tokio::spawn(async move {
             let done = connections.exchanged(&waiting, response).await;

@@ -12,23 +12,23 @@ use super::error::ConnectError;
 use super::kept::{Connection, KnownClient};
 use super::metadata::AuthorizationServer;
 use super::registration::{Origin, register};
-use super::{Connections, DOCUMENT};
+use super::{Connections, Target};
 
 impl Connections {
     /// Which client we are there: the configured one, else a document about us, else a registered one. A client of
     /// another issuer is never taken along.
     pub(super) async fn client_at(
         &self,
-        oauth: &OAuth,
+        target: &Target,
         server: &AuthorizationServer,
         before: Option<&Connection>,
     ) -> Result<KnownClient, ConnectError> {
-        let callback = self.callback();
+        let (oauth, callback) = (&target.oauth, self.callback(&target.name));
         if let Some(id) = &oauth.client_id {
             let method = method_of(oauth, server)?;
             return Ok(KnownClient { id: id.clone(), origin: Origin::Configured, method, secret: None, callback });
         }
-        let document = self.document(oauth).filter(|_| server.client_id_metadata_document_supported);
+        let document = self.document(target).filter(|_| server.client_id_metadata_document_supported);
         if let (Some(id), Ok(method)) = (document, AuthMethod::choose(&[AuthMethod::None], server)) {
             return Ok(KnownClient { id, origin: Origin::Document, method, secret: None, callback });
         }
@@ -42,9 +42,9 @@ impl Connections {
     }
 
     /// The address of the document about us. Other servers can read ours only if it is on the web.
-    fn document(&self, oauth: &OAuth) -> Option<String> {
-        let own = self.public_url.starts_with("https://").then(|| format!("{}{DOCUMENT}", self.public_url));
-        oauth.metadata_document.clone().or(own)
+    fn document(&self, target: &Target) -> Option<String> {
+        let own = self.public_url.starts_with("https://").then(|| self.document_of(&target.name));
+        target.oauth.metadata_document.clone().or(own)
     }
 
     /// The client with what proves it.

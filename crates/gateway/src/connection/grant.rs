@@ -47,7 +47,7 @@ impl Connections {
         let issuer = oauth.issuer.as_deref().or(remembered(oauth, before));
         let wanted = Wanted { url: &target.url, challenge: &challenge, issuer, legacy: oauth.legacy };
         let found = discover(&*self.means.exchange, wanted).await?;
-        let known = self.client_at(oauth, &found.server, before).await?;
+        let known = self.client_at(target, &found.server, before).await?;
         let client = self.open(oauth, &known).await?;
         let granted = if before.is_some_and(|b| b.server.issuer == found.server.issuer) { granted } else { &[] };
         let lasting = oauth.mode == OAuthMode::AuthorizationCode;

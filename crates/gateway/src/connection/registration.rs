@@ -43,7 +43,7 @@ struct Answer {
 const METHODS: [AuthMethod; 3] = [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost, AuthMethod::None];
 
 /// What the document about us says, and what is sent to register.
-pub(crate) fn about_us(callback: &str, method: AuthMethod) -> serde_json::Value {
+pub(super) fn about_us(callback: &str, method: AuthMethod) -> serde_json::Value {
     let host = Address::split(callback).map(|at| at.origin.split_once("://").map_or("", |(_, rest)| rest));
     let host = host.map(|authority| authority.rsplit_once(':').map_or(authority, |(host, _)| host));
     let kind = if host.is_some_and(is_loopback) { "native" } else { "web" };

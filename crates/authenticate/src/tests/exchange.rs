@@ -441,7 +441,8 @@ async fn partners_are_told_in_whose_name_and_systems_which_transaction() {
     let narrow = world.exchanged(&a, &root, &[("authorization_details", &tools(&["read"]).to_string())]).await.unwrap();
     let refused = world.exchanged(&a, narrow.access_token.expose(), &told).await.unwrap_err();
     assert_eq!(refused.error, "invalid_authorization_details", "nothing was said of partners");
-    let detail = json!([{"type": "identity_assertion", "audience": "https://as.partner.example", "scopes": ["read"]}]);
+    let vouching = json!({"type": "identity_assertion", "audience": "https://as.partner.example", "scopes": ["read"]});
+    let detail = json!([{"type": "mcp_tool", "server": "crm"}, vouching]);
     let narrow_too = world.exchanged(&a, &root, &[("authorization_details", &detail.to_string())]).await.unwrap();
     let reads = [wants[0], ("scope", "read"), ("audience", "https://as.partner.example")];
     assert!(world.exchanged(&a, narrow_too.access_token.expose(), &reads).await.is_ok());

@@ -134,7 +134,7 @@ impl Default for Timeouts {
             body: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             running: Duration::from_secs(30),
-            coming: Duration::from_millis(250),
+            coming: Duration::from_secs(1),
             session: Duration::from_secs(30 * 60),
         }
     }

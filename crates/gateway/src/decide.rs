@@ -26,7 +26,7 @@ use crate::refusal::{Refusal, rpc};
 /// Acts that are tried one by one for whether they would help.
 const TRIED: usize = 64;
 /// Times of silence that are waited for a call that was not seen yet, at the most.
-const SILENCES: u32 = 20;
+const SILENCES: u32 = 5;
 /// Times that an act is decided anew because the policies changed under its decision, at the most.
 const RELOADS: usize = 8;
 /// An answer is not asked for again until it is so old, if nothing changed: grants and agents end with time, too.

@@ -1,6 +1,7 @@
 //! The agent's side of a measurement: a key, a token, and requests signed beforehand.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use chancery_authenticate::client::{AgentKey, ProofFor};
 
@@ -26,16 +27,20 @@ pub struct Wanted<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// Gets a token; a server that wants its nonce in the proof is asked again with it.
+    /// Gets a token; a server that wants its nonce in the proof is asked again with it, and one that has just started
+    /// after the seconds in which it takes no assertions.
     pub fn authenticate(key: &'a AgentKey, address: SocketAddr, wanted: &Wanted<'_>) -> Fallible<Self> {
         let mut nonce = None;
         let mut last = String::new();
-        for _ in 0..3 {
+        for _ in 0..12 {
             let request = token_request(key, address, wanted, nonce.as_deref())?;
             let answer = once(address, &request)?;
             nonce = header_of(&answer, "dpop-nonce").map(str::to_owned).or(nonce);
             if let Some(token) = access_token(&answer) {
                 return Ok(Self { key, address, token, nonce });
+            }
+            if answer.contains("before the server's start") {
+                std::thread::sleep(Duration::from_secs(1));
             }
             last = answer;
         }

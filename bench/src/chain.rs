@@ -60,6 +60,18 @@ impl Chain {
         let store = world::store(&folder.join("data")).await?;
         let keys: Vec<AgentKey> = (0..LINKS).map(|_| AgentKey::generate().map_err(text)).collect::<Fallible<_>>()?;
         let all = (0..LINKS).map(|n| product::pair(n, &keys).map(|(agent, _)| agent)).collect::<Fallible<Vec<_>>>()?;
+        let vault = Vault::open(&folder.join("kek"), &folder.join("data"), world::random()?).map_err(text)?;
+        let config = Config {
+            issuer: ISSUER.into(),
+            audiences: vec![DOOR.into()],
+            delegation: DelegationLimits { depth: LINKS },
+            ..Config::default()
+        };
+        let fetcher = Arc::new(Fetcher::new(chancery_fetch::Config::default()).map_err(text)?);
+        let opened = Authenticator::open(config, store.clone(), vault, fetcher, world::clock(), world::random()?).await;
+        let auth = opened.map_err(text)?;
+        auth.set_delegations(Box::new(Everybody));
+        // After the start: who was there before it waits five seconds for a token.
         let draft = Draft { kind: Kind::Change, at: world::clock().now(), ..Draft::default() };
         let change = store.write(draft, |tx| {
             Box::pin(async move {
@@ -70,17 +82,6 @@ impl Chain {
             })
         });
         change.await.map_err(text)?;
-        let vault = Vault::open(&folder.join("kek"), &folder.join("data"), world::random()?).map_err(text)?;
-        let config = Config {
-            issuer: ISSUER.into(),
-            audiences: vec![DOOR.into()],
-            delegation: DelegationLimits { depth: LINKS },
-            ..Config::default()
-        };
-        let fetcher = Arc::new(Fetcher::new(chancery_fetch::Config::default()).map_err(text)?);
-        let opened = Authenticator::open(config, store, vault, fetcher, world::clock(), world::random()?).await;
-        let auth = opened.map_err(text)?;
-        auth.set_delegations(Box::new(Everybody));
         Ok(Self { auth, keys })
     }
 

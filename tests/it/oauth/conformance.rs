@@ -53,6 +53,17 @@ fn free_port() -> String {
     listener.local_addr().expect("its address").port().to_string()
 }
 
+/// Returns once the suite listens for the person's answer: it says the address to open before that.
+async fn listening(port: &str) {
+    for _ in 0..200 {
+        if tokio::net::TcpStream::connect(format!("127.0.0.1:{port}")).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the suite does not listen");
+}
+
 /// Every check that was kept, and how it ended.
 fn checks(folder: &Path) -> Vec<(String, String)> {
     let kept = std::fs::read_dir(folder).expect("results").flatten().map(|entry| entry.path().join("checks.json"));
@@ -102,6 +113,7 @@ async fn every_check_of_the_suite_for_authorization_servers_passes() {
     let answer = flow.press(&page, "allow").await;
     let back = onward(&answer);
     assert!(back.starts_with(&format!("http://127.0.0.1:{port}/callback?code=")), "{back} {}", answer.text());
+    listening(&port).await;
     assert_eq!(flow.app.http().get(&back).await.status, 200);
     let (said, well) = tokio::task::spawn_blocking(move || suite.end()).await.unwrap();
 

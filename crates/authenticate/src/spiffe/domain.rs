@@ -152,9 +152,10 @@ impl Domain {
         let place = (agent.id.clone(), workload.instance.clone());
         let mut issued = self.issued.lock().await;
         if let Some(has) = issued.get(&place).filter(|has| has.epoch == epoch && self.now() < has.renew) {
-            return Ok(Arc::clone(has));
+            return self.still(&workload.agent, epoch).map(|()| Arc::clone(has));
         }
         let made = Arc::new(self.make_x509(workload, &agent, epoch).await?);
+        self.still(&workload.agent, epoch)?;
         issued.insert(place, Arc::clone(&made));
         Ok(made)
     }
@@ -162,7 +163,8 @@ impl Domain {
     /// A JWT-SVID for exactly these audiences.
     pub async fn jwt_svid(&self, workload: &Workload, audiences: &[String]) -> Result<JwtIssued, DomainError> {
         check_audiences(audiences)?;
-        let agent = self.agent(&workload.agent)?.agent();
+        let slot = self.agent(&workload.agent)?;
+        let (agent, epoch) = (slot.agent(), slot.epoch());
         let (id, now) = (self.id(workload)?, self.now());
         let rings = self.rings().await?;
         let signer = signer(&rings.jwt, now)?;
@@ -173,6 +175,7 @@ impl Domain {
         let token = signer.sign_jws(&header, &claims).map_err(KeysError::from)?;
         let said = json!({"audience": audiences, "expires_at": expires.rfc3339()});
         self.record(workload, &agent, &id, ("jwt", &token_id), said).await?;
+        self.still(&workload.agent, epoch)?;
         Ok(JwtIssued { id, token: Secret::new(token) })
     }
 
@@ -201,6 +204,15 @@ impl Domain {
         let renew = now + Span(LONGEST_LEAF.0 / 2);
         let key = key.material().map_err(KeysError::from)?;
         Ok(X509Issued { id, certificate, key, expires, renew, epoch })
+    }
+
+    /// After a wait: an agent that was stopped meanwhile gets nothing, also when it was resumed already.
+    fn still(&self, name: &str, epoch: Epoch) -> Result<(), DomainError> {
+        if self.agent(name)?.epoch() == epoch {
+            return Ok(());
+        }
+        let why = format!("agent `{name}` was stopped or changed while its SVID was made: ask again");
+        Err(DomainError::Stopped { agent: name.to_owned(), why })
     }
 
     /// Who may have an SVID: an agent that nobody stopped, in its time. It needs no key of its own: the mapping of its

@@ -84,6 +84,19 @@ async fn a_stopped_agent_gets_no_svid_and_its_tokens_are_not_valid_here() {
 }
 
 #[tokio::test]
+async fn whoever_is_stopped_while_an_svid_is_made_does_not_get_it() {
+    let world = World::new().await;
+    let domain = domain(&world).await;
+    let (audience, crm) = (audience(), crm());
+    let stop = || world.change("crm", |agent| agent.suspend().unwrap());
+    let (token, ()) = tokio::join!(domain.jwt_svid(&crm, &audience), stop());
+    assert!(matches!(token, Err(DomainError::Stopped { .. })));
+    world.change("crm", |agent| agent.resume(true).unwrap()).await;
+    let (svid, ()) = tokio::join!(domain.x509_svid(&crm), stop());
+    assert!(matches!(svid, Err(DomainError::Stopped { .. })));
+}
+
+#[tokio::test]
 async fn audiences_are_few_and_different() {
     let world = World::new().await;
     let domain = domain(&world).await;

@@ -54,7 +54,7 @@ pub fn random() -> Fallible<Arc<dyn Random>> {
 
 /// A store in this directory.
 pub async fn store(path: &Path) -> Fallible<Store> {
-    Store::open(&Config { path: path.to_owned() }, clock(), random()?).await.map_err(text)
+    Store::open(&Config::at(path), clock(), random()?).await.map_err(text)
 }
 
 /// A runtime as the product uses it.

@@ -62,7 +62,7 @@ async fn open(
     random: Arc<Counting>,
 ) -> (Store, Arc<Authenticator>) {
     let data = dir.join("data");
-    let settings = chancery_store::Config { path: data.clone() };
+    let settings = chancery_store::Config::at(&data);
     let store = Store::open(&settings, clock.clone(), random.clone()).await.unwrap();
     let vault = Vault::open(&dir.join("kek"), &data, random.clone()).unwrap();
     let auth = Authenticator::open(config, store.clone(), vault, fetcher(allow), clock, random).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::Poll;
 
-use chancery_model::{ActResult, Body, Clock, Draft, Kind, Outcome, Position, Random, Timestamp, What, Who};
+use chancery_model::{ActResult, Body, Clock, Draft, Kind, Outcome, Position, Random, Secret, Timestamp, What, Who};
 use chancery_store::{Config, Store, log};
 use chancery_tlog::{Checkpoint, ProofFile, Signer, leaf_hash, sha256, verify_consistency};
 
@@ -36,10 +36,21 @@ fn signer() -> Signer {
     Signer::from_seed(ORIGIN, &[7; 32]).unwrap()
 }
 
-async fn open(directory: &tempfile::TempDir) -> Recorder {
+/// A data directory, and what goes with it.
+struct Place {
+    dir: tempfile::TempDir,
+    database: Option<Secret>,
+}
+
+fn place() -> Place {
+    let database = chancery_lend::engine().map(|server| Secret::new(server.database()));
+    Place { dir: tempfile::tempdir().unwrap(), database }
+}
+
+async fn open(directory: &Place) -> Recorder {
     let clock: Arc<dyn Clock> = Arc::new(Ticking(AtomicI64::new(1_795_000_000_000_000)));
     let random = Arc::new(Counting(AtomicU64::new(0)));
-    let config = Config { path: directory.path().join("data") };
+    let config = Config { path: directory.dir.path().join("data"), database: directory.database.clone() };
     let store = Store::open(&config, Arc::clone(&clock), random).await.unwrap();
     Recorder::new(store, signer(), clock)
 }
@@ -76,7 +87,7 @@ async fn exported(recorder: &Recorder) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_intent_is_durable_before_its_receipt_and_closed_after() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = place();
     let recorder = open(&directory).await;
     let receipt = recorder.before(intent("refund")).await.unwrap();
     let found = recorder.entry(receipt.position()).await.unwrap();
@@ -92,7 +103,7 @@ async fn an_intent_is_durable_before_its_receipt_and_closed_after() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outcomes_handed_over_survive_an_orderly_stop() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = place();
     let recorder = open(&directory).await;
     let mut positions = vec![];
     for i in 0..300 {
@@ -111,7 +122,7 @@ async fn outcomes_handed_over_survive_an_orderly_stop() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn intents_left_open_are_indeterminate_at_the_next_start_and_only_then() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = place();
     let recorder = open(&directory).await;
     assert_eq!(recorder.indeterminate().await.unwrap(), []);
     act(&recorder, "closed").await;
@@ -132,7 +143,7 @@ async fn intents_left_open_are_indeterminate_at_the_next_start_and_only_then() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_tree_grows_across_restarts_and_proves_itself() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = place();
     let mut old: Vec<Checkpoint> = vec![];
     let mut first = None;
     for round in 0..4 {
@@ -159,7 +170,7 @@ async fn the_tree_grows_across_restarts_and_proves_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_not_in_the_tree_yet_can_be_proven() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = place();
     let recorder = open(&directory).await;
     let position = act(&recorder, "now").await;
     let proof = recorder.inclusion_proof(position).await.unwrap();
@@ -171,7 +182,7 @@ async fn an_entry_not_in_the_tree_yet_can_be_proven() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_key_stops_the_signing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = place();
     let recorder = open(&directory).await;
     act(&recorder, "x").await;
     recorder.flush().await;
@@ -199,7 +210,7 @@ async fn forged(recorder: &Recorder, leaf_in_tile: [u8; 32], leaf_in_root: [u8; 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tiles_that_are_not_what_was_signed_stop_the_signing() {
     for (tile_is_true, root_is_true) in [(true, true), (false, true), (true, false), (false, false)] {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = place();
         let recorder = open(&directory).await;
         let receipt = recorder.before(intent("x")).await.unwrap();
         let leaf = receipt.durable().leaf();
@@ -220,7 +231,7 @@ async fn tiles_that_are_not_what_was_signed_stop_the_signing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_verifies_with_all_its_bodies_and_after_erasures() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = place();
     let recorder = open(&directory).await;
     let mut positions = vec![];
     for i in 0..150 {
@@ -247,7 +258,7 @@ async fn an_export_verifies_with_all_its_bodies_and_after_erasures() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_are_found_by_every_field_and_page_by_page() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = place();
     let recorder = open(&directory).await;
     for i in 0..50 {
         act(&recorder, if i % 2 == 0 { "even" } else { "odd" }).await;
@@ -279,7 +290,7 @@ async fn entries_are_found_by_every_field_and_page_by_page() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_sees_what_comes_after_it_and_nothing_else() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = place();
     let recorder = open(&directory).await;
     act(&recorder, "before").await;
     recorder.flush().await;
@@ -303,7 +314,7 @@ async fn leave<F: Future>(future: F, mut polls: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_leaves_a_step_in_the_middle_breaks_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = place();
     let recorder = open(&directory).await;
     for polls in 1..=40 {
         act(&recorder, "left").await;
@@ -312,3 +323,27 @@ async fn whoever_leaves_a_step_in_the_middle_breaks_nothing() {
         assert_eq!(recorder.sequence_once().await.unwrap(), u64::from(polls) * 2, "left after {polls}");
     }
 }
+
+#[test]
+fn what_holds_on_sqlite_holds_on_postgresql() {
+    chancery_lend::on_postgres(&[ON_BOTH]);
+}
+
+#[test]
+fn no_test_is_left_out_on_postgresql() {
+    assert_eq!(chancery_lend::left_out(include_str!("tests.rs"), &[]), [""; 0]);
+}
+
+const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![
+    an_intent_is_durable_before_its_receipt_and_closed_after,
+    outcomes_handed_over_survive_an_orderly_stop,
+    intents_left_open_are_indeterminate_at_the_next_start_and_only_then,
+    the_tree_grows_across_restarts_and_proves_itself,
+    an_entry_not_in_the_tree_yet_can_be_proven,
+    another_key_stops_the_signing,
+    tiles_that_are_not_what_was_signed_stop_the_signing,
+    an_export_verifies_with_all_its_bodies_and_after_erasures,
+    entries_are_found_by_every_field_and_page_by_page,
+    a_follower_sees_what_comes_after_it_and_nothing_else,
+    whoever_leaves_a_step_in_the_middle_breaks_nothing,
+];

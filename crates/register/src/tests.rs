@@ -25,7 +25,7 @@ impl World {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clock, random) = (MockClock::at(1_795_000_000), Counting::from(1));
-        let settings = chancery_store::Config { path: dir.path().join("data") };
+        let settings = chancery_store::Config::at(dir.path().join("data"));
         let store = Store::open(&settings, clock.clone(), random.clone()).await.unwrap();
         let registrar = Registrar::new(Config::default(), store.clone(), clock.clone(), random);
         Self { _dir: dir, clock, store, registrar }

@@ -190,7 +190,7 @@ async fn look_for_findings(registrar: &Registrar) {
 }
 
 async fn open_store(config: &Config, clock: &Arc<dyn Clock>, random: &Arc<dyn Random>) -> Result<Store, Problem> {
-    let settings = chancery_store::Config { path: config.data.clone() };
+    let settings = chancery_store::Config { path: config.data.clone(), database: config.database.clone() };
     let opened = Store::open(&settings, Arc::clone(clock), Arc::clone(random)).await;
     opened.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use chancery_gateway::OAuth;
-use chancery_model::Span;
+use chancery_model::{Secret, Span};
 use serde::Deserialize;
 
 use crate::settings;
@@ -35,6 +35,8 @@ pub struct Places {
 pub struct Config {
     /// The data directory: database, admin socket. Mode 0700.
     pub data: PathBuf,
+    /// A PostgreSQL database instead of the one in the data directory.
+    pub database: Option<Secret>,
     /// Where the TCP door listens. Loopback only; port 0 takes a free one.
     pub listen: SocketAddr,
     /// What clients call this server: scheme, host and port, no path. The address it got, if not given.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use chancery_model::{Blueprint, Changed, Span};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, int, word};
+use crate::row::{Columns, Row, int, word};
 use crate::{Reader, StoreError, Tx};
 
 const INSERT: &str = "INSERT INTO blueprints \
@@ -17,7 +16,7 @@ const UPDATE: &str = "UPDATE blueprints SET sponsor = $2, owner = $3, purpose = 
 
 /// Adds a new one. Its id and name must be new, else [`StoreError::Conflict`].
 pub async fn insert(tx: &mut Tx, blueprint: &Blueprint) -> Result<(), StoreError> {
-    let sql = sqlx::query(INSERT)
+    let sql = crate::sql(INSERT)
         .bind(blueprint.id.as_str())
         .bind(&blueprint.name)
         .bind(&blueprint.sponsor)
@@ -35,7 +34,7 @@ pub async fn insert(tx: &mut Tx, blueprint: &Blueprint) -> Result<(), StoreError
 
 /// Replaces all but id, name and creation time, which never change.
 pub async fn update(tx: &mut Tx, blueprint: &Blueprint) -> Result<(), StoreError> {
-    let sql = sqlx::query(UPDATE)
+    let sql = crate::sql(UPDATE)
         .bind(blueprint.id.as_str())
         .bind(&blueprint.sponsor)
         .bind(&blueprint.owner)
@@ -53,15 +52,15 @@ pub async fn update(tx: &mut Tx, blueprint: &Blueprint) -> Result<(), StoreError
 
 /// The one with this name.
 pub async fn by_name(from: impl Into<Reader<'_>>, name: &str) -> Result<Option<Blueprint>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM blueprints WHERE name = $1").bind(name), read).await
+    from.into().one(crate::sql("SELECT * FROM blueprints WHERE name = $1").bind(name), read).await
 }
 
 /// All of them, by name.
 pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<Blueprint>, StoreError> {
-    from.into().all(sqlx::query("SELECT * FROM blueprints ORDER BY name"), read).await
+    from.into().all(crate::sql("SELECT * FROM blueprints ORDER BY name"), read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Blueprint, StoreError> {
+fn read(row: &Row) -> Result<Blueprint, StoreError> {
     Ok(Blueprint {
         id: row.id("id")?,
         name: row.text("name")?,

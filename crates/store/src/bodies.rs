@@ -4,9 +4,8 @@
 use std::ops::Range;
 
 use chancery_model::{Hash, Position};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, int};
+use crate::row::{Columns, Row, int};
 use crate::{Reader, StoreError, Tx};
 
 pub(crate) mod frame;
@@ -31,7 +30,7 @@ pub struct Kept {
     pub content: Vec<u8>,
 }
 
-struct Row {
+struct Group {
     writer: u32,
     first_seq: u64,
     blob: Vec<u8>,
@@ -52,7 +51,7 @@ pub async fn between(
     seqs: Range<u64>,
 ) -> Result<Vec<StoredBody>, StoreError> {
     // The first row may begin before the range: rows begin where commits began.
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT writer, first_seq, bodies FROM log_segments WHERE writer = $1 AND first_seq < $3 \
          AND first_seq >= COALESCE((SELECT MAX(first_seq) FROM log_segments WHERE writer = $1 AND first_seq <= $2), 0) \
          AND bodies IS NOT NULL ORDER BY first_seq",
@@ -77,7 +76,7 @@ pub async fn erase(tx: &mut Tx, position: Position, name: Option<&str>) -> Resul
         |b: &&mut StoredBody| b.position == position && b.kept.is_some() && name.is_none_or(|name| name == b.name);
     let erased = bodies.iter_mut().filter(doomed).map(|body| body.kept = None).count();
     if erased > 0 {
-        let sql = sqlx::query("UPDATE log_segments SET bodies = $3 WHERE writer = $1 AND first_seq = $2")
+        let sql = crate::sql("UPDATE log_segments SET bodies = $3 WHERE writer = $1 AND first_seq = $2")
             .bind(i64::from(row.writer))
             .bind(int(row.first_seq)?)
             .bind(frame::write(&bodies));
@@ -87,8 +86,8 @@ pub async fn erase(tx: &mut Tx, position: Position, name: Option<&str>) -> Resul
     Ok(erased)
 }
 
-async fn row_of(from: Reader<'_>, position: Position) -> Result<Option<Row>, StoreError> {
-    let sql = sqlx::query(
+async fn row_of(from: Reader<'_>, position: Position) -> Result<Option<Group>, StoreError> {
+    let sql = crate::sql(
         "SELECT writer, first_seq, bodies FROM log_segments WHERE writer = $1 AND bodies IS NOT NULL \
          AND first_seq = (SELECT MAX(first_seq) FROM log_segments WHERE writer = $1 AND first_seq <= $2)",
     )
@@ -97,6 +96,6 @@ async fn row_of(from: Reader<'_>, position: Position) -> Result<Option<Row>, Sto
     from.one(sql, read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Row, StoreError> {
-    Ok(Row { writer: row.number("writer")?, first_seq: row.count("first_seq")?, blob: row.blob("bodies")? })
+fn read(row: &Row) -> Result<Group, StoreError> {
+    Ok(Group { writer: row.number("writer")?, first_seq: row.count("first_seq")?, blob: row.blob("bodies")? })
 }

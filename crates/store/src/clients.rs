@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use chancery_model::{AgentId, Changed, Client, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, json, word};
+use crate::row::{Columns, Row, json, word};
 use crate::{Reader, StoreError, Tx};
 
 /// Adds one, or replaces its redirect addresses. An id stays the agent's that had it first: the caller checks.
 pub async fn put(tx: &mut Tx, client: &Client) -> Result<(), StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "INSERT INTO clients (id, agent, kind, redirect_uris, created_at) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (id) DO UPDATE SET redirect_uris = $4",
     )
@@ -26,7 +25,7 @@ pub async fn put(tx: &mut Tx, client: &Client) -> Result<(), StoreError> {
 
 /// Removes it. Nobody logs in through it any more.
 pub async fn remove(tx: &mut Tx, client: &Client, now: Timestamp) -> Result<(), StoreError> {
-    if tx.run(sqlx::query("DELETE FROM clients WHERE id = $1").bind(&client.id)).await? == 0 {
+    if tx.run(crate::sql("DELETE FROM clients WHERE id = $1").bind(&client.id)).await? == 0 {
         return Err(StoreError::Missing { noun: "client", id: client.id.clone() });
     }
     tx.note(Changed::Client(Arc::new(Client { removed_at: Some(now), ..client.clone() })));
@@ -35,21 +34,21 @@ pub async fn remove(tx: &mut Tx, client: &Client, now: Timestamp) -> Result<(), 
 
 /// The one with this id.
 pub async fn get(from: impl Into<Reader<'_>>, id: &str) -> Result<Option<Client>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM clients WHERE id = $1").bind(id), read).await
+    from.into().one(crate::sql("SELECT * FROM clients WHERE id = $1").bind(id), read).await
 }
 
 /// All of them, by id.
 pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<Client>, StoreError> {
-    from.into().all(sqlx::query("SELECT * FROM clients ORDER BY id"), read).await
+    from.into().all(crate::sql("SELECT * FROM clients ORDER BY id"), read).await
 }
 
 /// Those of one agent, by id.
 pub async fn of_agent(from: impl Into<Reader<'_>>, agent: &AgentId) -> Result<Vec<Client>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM clients WHERE agent = $1 ORDER BY id").bind(agent.as_str());
+    let sql = crate::sql("SELECT * FROM clients WHERE agent = $1 ORDER BY id").bind(agent.as_str());
     from.into().all(sql, read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Client, StoreError> {
+fn read(row: &Row) -> Result<Client, StoreError> {
     Ok(Client {
         id: row.text("id")?,
         agent: row.id("agent")?,

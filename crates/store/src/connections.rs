@@ -1,9 +1,8 @@
 //! Connections to upstream servers, their tokens sealed by their owner before they come here.
 
 use chancery_model::Timestamp;
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::Columns;
+use crate::row::{Columns, Row};
 use crate::{Reader, StoreError, Tx};
 
 /// A connection and its sealed tokens.
@@ -49,7 +48,7 @@ const PUT: &str = "INSERT INTO connections (id, server, person, open, issuer, cl
 
 /// Adds a connection or replaces it. The old tokens are overwritten on the disk.
 pub async fn put(tx: &mut Tx, connection: &SealedConnection) -> Result<(), StoreError> {
-    let sql = sqlx::query(PUT)
+    let sql = crate::sql(PUT)
         .bind(&connection.id)
         .bind(&connection.server)
         .bind(&connection.person)
@@ -69,15 +68,15 @@ pub async fn put(tx: &mut Tx, connection: &SealedConnection) -> Result<(), Store
 
 /// The one with this id.
 pub async fn get(from: impl Into<Reader<'_>>, id: &str) -> Result<Option<SealedConnection>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM connections WHERE id = $1").bind(id), read).await
+    from.into().one(crate::sql("SELECT * FROM connections WHERE id = $1").bind(id), read).await
 }
 
 /// All of them, by server and person.
 pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<SealedConnection>, StoreError> {
-    from.into().all(sqlx::query("SELECT * FROM connections ORDER BY id"), read).await
+    from.into().all(crate::sql("SELECT * FROM connections ORDER BY id"), read).await
 }
 
-fn read(row: &SqliteRow) -> Result<SealedConnection, StoreError> {
+fn read(row: &Row) -> Result<SealedConnection, StoreError> {
     Ok(SealedConnection {
         id: row.text("id")?,
         server: row.text("server")?,

@@ -1,9 +1,8 @@
 //! Authorization requests that were pushed, and the codes that people's answers are handed over as.
 
 use chancery_model::{Consent, Hash, SessionId, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, json};
+use crate::row::{Columns, Row, json};
 use crate::{Reader, StoreError, Tx};
 
 /// Longer than any session lasts: the second use of a code must still be seen as one.
@@ -47,8 +46,8 @@ pub struct Code {
 
 /// Adds a pushed request, and forgets those that expired before this.
 pub async fn push(tx: &mut Tx, pushed: &Pushed, before: Timestamp) -> Result<(), StoreError> {
-    tx.run(sqlx::query("DELETE FROM pushed_requests WHERE expires_at < $1").bind(before.0)).await?;
-    let sql = sqlx::query("INSERT INTO pushed_requests (hash, client, form, expires_at) VALUES ($1, $2, $3, $4)")
+    tx.run(crate::sql("DELETE FROM pushed_requests WHERE expires_at < $1").bind(before.0)).await?;
+    let sql = crate::sql("INSERT INTO pushed_requests (hash, client, form, expires_at) VALUES ($1, $2, $3, $4)")
         .bind(pushed.hash.to_vec())
         .bind(&pushed.client)
         .bind(json(&pushed.form)?)
@@ -59,25 +58,25 @@ pub async fn push(tx: &mut Tx, pushed: &Pushed, before: Timestamp) -> Result<(),
 /// The pushed request with this hash, if it was not used and expires after this. It is not used up by looking.
 pub async fn pushed(from: impl Into<Reader<'_>>, hash: &Hash, after: Timestamp) -> Result<Option<Pushed>, StoreError> {
     let sql = "SELECT * FROM pushed_requests WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
-    from.into().one(sqlx::query(sql).bind(hash.to_vec()).bind(after.0), read_pushed).await
+    from.into().one(crate::sql(sql).bind(hash.to_vec()).bind(after.0), read_pushed).await
 }
 
 /// How many requests of this client can be used now.
 pub async fn pushed_by(from: impl Into<Reader<'_>>, client: &str, now: Timestamp) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) AS n FROM pushed_requests WHERE client = $1 AND used_at IS NULL AND expires_at > $2";
-    Ok(from.into().one(sqlx::query(sql).bind(client).bind(now.0), |row| row.count("n")).await?.unwrap_or(0))
+    Ok(from.into().one(crate::sql(sql).bind(client).bind(now.0), |row| row.count("n")).await?.unwrap_or(0))
 }
 
 /// Uses a pushed request up; says whether it could be used.
 pub async fn use_pushed(tx: &mut Tx, hash: &Hash, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "UPDATE pushed_requests SET used_at = $2 WHERE hash = $1 AND used_at IS NULL";
-    Ok(tx.run(sqlx::query(sql).bind(hash.to_vec()).bind(now.0)).await? == 1)
+    Ok(tx.run(crate::sql(sql).bind(hash.to_vec()).bind(now.0)).await? == 1)
 }
 
 /// Adds a code, and forgets old ones.
 pub async fn insert(tx: &mut Tx, code: &Code, now: Timestamp) -> Result<(), StoreError> {
-    tx.run(sqlx::query("DELETE FROM codes WHERE expires_at < $1").bind(now.0 - KEPT)).await?;
-    let sql = sqlx::query(
+    tx.run(crate::sql("DELETE FROM codes WHERE expires_at < $1").bind(now.0 - KEPT)).await?;
+    let sql = crate::sql(
         "INSERT INTO codes (hash, consent, redirect_uri, challenge, key, expires_at, failures) \
          VALUES ($1, $2, $3, $4, $5, $6, 0)",
     )
@@ -92,21 +91,21 @@ pub async fn insert(tx: &mut Tx, code: &Code, now: Timestamp) -> Result<(), Stor
 
 /// The code with this hash, used or not.
 pub async fn get(from: impl Into<Reader<'_>>, hash: &Hash) -> Result<Option<Code>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM codes WHERE hash = $1").bind(hash.to_vec()), read).await
+    from.into().one(crate::sql("SELECT * FROM codes WHERE hash = $1").bind(hash.to_vec()), read).await
 }
 
 /// Redeems a code for a session; says whether it was unused.
 pub async fn redeem(tx: &mut Tx, hash: &Hash, session: &SessionId, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "UPDATE codes SET used_at = $3, session = $2 WHERE hash = $1 AND used_at IS NULL";
-    Ok(tx.run(sqlx::query(sql).bind(hash.to_vec()).bind(session.as_str()).bind(now.0)).await? == 1)
+    Ok(tx.run(crate::sql(sql).bind(hash.to_vec()).bind(session.as_str()).bind(now.0)).await? == 1)
 }
 
 /// Notes that it came with a wrong verifier.
 pub async fn fail(tx: &mut Tx, hash: &Hash) -> Result<(), StoreError> {
-    tx.run(sqlx::query("UPDATE codes SET failures = failures + 1 WHERE hash = $1").bind(hash.to_vec())).await.map(drop)
+    tx.run(crate::sql("UPDATE codes SET failures = failures + 1 WHERE hash = $1").bind(hash.to_vec())).await.map(drop)
 }
 
-fn read_pushed(row: &SqliteRow) -> Result<Pushed, StoreError> {
+fn read_pushed(row: &Row) -> Result<Pushed, StoreError> {
     Ok(Pushed {
         hash: row.hash("hash")?,
         client: row.text("client")?,
@@ -115,7 +114,7 @@ fn read_pushed(row: &SqliteRow) -> Result<Pushed, StoreError> {
     })
 }
 
-fn read(row: &SqliteRow) -> Result<Code, StoreError> {
+fn read(row: &Row) -> Result<Code, StoreError> {
     Ok(Code {
         hash: row.hash("hash")?,
         consent: row.json("consent")?,

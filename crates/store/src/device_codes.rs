@@ -1,9 +1,8 @@
 //! Devices that wait for a person's answer (RFC 8628).
 
 use chancery_model::{AgentId, Consent, Hash, Limit, SessionId, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, json};
+use crate::row::{Columns, Row, json};
 use crate::{Reader, StoreError, Tx};
 
 /// Longer than any session lasts: the second use must still be seen as one.
@@ -38,8 +37,8 @@ pub struct DeviceCode {
 
 /// Adds one, and forgets old ones. [`StoreError::Conflict`] if the user code is another's.
 pub async fn insert(tx: &mut Tx, code: &DeviceCode, now: Timestamp) -> Result<(), StoreError> {
-    tx.run(sqlx::query("DELETE FROM device_codes WHERE expires_at < $1").bind(now.0 - KEPT)).await?;
-    let sql = sqlx::query(
+    tx.run(crate::sql("DELETE FROM device_codes WHERE expires_at < $1").bind(now.0 - KEPT)).await?;
+    let sql = crate::sql(
         "INSERT INTO device_codes (hash, user_code, client, agent, resource, limits, key, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
@@ -56,7 +55,7 @@ pub async fn insert(tx: &mut Tx, code: &DeviceCode, now: Timestamp) -> Result<()
 
 /// The one with this hash of a device code.
 pub async fn get(from: impl Into<Reader<'_>>, hash: &Hash) -> Result<Option<DeviceCode>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM device_codes WHERE hash = $1").bind(hash.to_vec()), read).await
+    from.into().one(crate::sql("SELECT * FROM device_codes WHERE hash = $1").bind(hash.to_vec()), read).await
 }
 
 /// The one with this hash of a user code, if it waits for an answer.
@@ -66,13 +65,13 @@ pub async fn waiting(
     now: Timestamp,
 ) -> Result<Option<DeviceCode>, StoreError> {
     let sql = "SELECT * FROM device_codes WHERE user_code = $1 AND answered_at IS NULL AND expires_at > $2";
-    from.into().one(sqlx::query(sql).bind(user_code.to_vec()).bind(now.0), read).await
+    from.into().one(crate::sql(sql).bind(user_code.to_vec()).bind(now.0), read).await
 }
 
 /// How many of this client wait for an answer.
 pub async fn waiting_of(from: impl Into<Reader<'_>>, client: &str, now: Timestamp) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) AS n FROM device_codes WHERE client = $1 AND answered_at IS NULL AND expires_at > $2";
-    Ok(from.into().one(sqlx::query(sql).bind(client).bind(now.0), |row| row.count("n")).await?.unwrap_or(0))
+    Ok(from.into().one(crate::sql(sql).bind(client).bind(now.0), |row| row.count("n")).await?.unwrap_or(0))
 }
 
 /// Notes the answer; says whether it still waited for one.
@@ -80,16 +79,16 @@ pub async fn answer(tx: &mut Tx, hash: &Hash, consent: Option<&Consent>, now: Ti
     let sql = "UPDATE device_codes SET answered_at = $3, consent = $2 \
                WHERE hash = $1 AND answered_at IS NULL AND expires_at > $3";
     let consent = consent.map(json).transpose()?;
-    Ok(tx.run(sqlx::query(sql).bind(hash.to_vec()).bind(consent).bind(now.0)).await? == 1)
+    Ok(tx.run(crate::sql(sql).bind(hash.to_vec()).bind(consent).bind(now.0)).await? == 1)
 }
 
 /// Redeems it for a session; says whether it was unused.
 pub async fn redeem(tx: &mut Tx, hash: &Hash, session: &SessionId) -> Result<bool, StoreError> {
     let sql = "UPDATE device_codes SET session = $2 WHERE hash = $1 AND session IS NULL AND consent IS NOT NULL";
-    Ok(tx.run(sqlx::query(sql).bind(hash.to_vec()).bind(session.as_str())).await? == 1)
+    Ok(tx.run(crate::sql(sql).bind(hash.to_vec()).bind(session.as_str())).await? == 1)
 }
 
-fn read(row: &SqliteRow) -> Result<DeviceCode, StoreError> {
+fn read(row: &Row) -> Result<DeviceCode, StoreError> {
     Ok(DeviceCode {
         hash: row.hash("hash")?,
         user_code: row.hash("user_code")?,

@@ -18,15 +18,24 @@ impl Lock {
     }
 }
 
-/// Makes the directory and an empty database file if they are not there, durably; locks the directory.
-pub(crate) fn prepare(dir: &Path) -> Result<(Lock, PathBuf), StoreError> {
-    let failed = |e: io::Error| StoreError::Open { path: dir.display().to_string(), why: e.to_string() };
-    make_private_dir(dir).map_err(failed)?;
+/// Makes the directory if it is not there, durably; locks it.
+pub(crate) fn prepare(dir: &Path) -> Result<Lock, StoreError> {
+    make_private_dir(dir).map_err(|e| failed(dir, &e))?;
     let lock = lock(dir)?;
+    sync_dir(dir).map_err(|e| failed(dir, &e))?;
+    Ok(lock)
+}
+
+/// Makes an empty database file in the directory if there is none, durably.
+pub(crate) fn database(dir: &Path) -> Result<PathBuf, StoreError> {
     let database = dir.join("chancery.db");
-    private_file(&database).and_then(|file| file.sync_all()).map_err(failed)?;
-    sync_dir(dir).map_err(failed)?;
-    Ok((lock, database))
+    let made = private_file(&database).and_then(|file| file.sync_all()).and_then(|()| sync_dir(dir));
+    made.map_err(|e| failed(dir, &e))?;
+    Ok(database)
+}
+
+fn failed(dir: &Path, why: &io::Error) -> StoreError {
+    StoreError::Open { path: dir.display().to_string(), why: why.to_string() }
 }
 
 fn make_private_dir(dir: &Path) -> io::Result<()> {
@@ -39,13 +48,11 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
 }
 
 fn lock(dir: &Path) -> Result<Lock, StoreError> {
-    let path = dir.display().to_string();
-    let file =
-        private_file(&dir.join("lock")).map_err(|e| StoreError::Open { path: path.clone(), why: e.to_string() })?;
+    let file = private_file(&dir.join("lock")).map_err(|e| failed(dir, &e))?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path }),
-        Err(TryLockError::Error(e)) => Err(StoreError::Open { path, why: e.to_string() }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.display().to_string() }),
+        Err(TryLockError::Error(e)) => Err(failed(dir, &e)),
     }
 }
 

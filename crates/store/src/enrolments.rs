@@ -1,9 +1,8 @@
 //! One-time codes with which an agent proves possession of its key. Only hashes of codes are kept.
 
 use chancery_model::{AgentId, Hash, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::Columns;
+use crate::row::{Columns, Row};
 use crate::{Reader, StoreError, Tx};
 
 /// A code that was handed out.
@@ -28,11 +27,11 @@ pub fn code_hash(code: &str) -> Hash {
 
 /// Adds a code. Codes of the same agent that were not used are used up by this.
 pub async fn insert(tx: &mut Tx, enrolment: &Enrolment) -> Result<(), StoreError> {
-    let void = sqlx::query("UPDATE enrolments SET used_at = $2 WHERE agent = $1 AND used_at IS NULL")
+    let void = crate::sql("UPDATE enrolments SET used_at = $2 WHERE agent = $1 AND used_at IS NULL")
         .bind(enrolment.agent.as_str())
         .bind(enrolment.created_at.0);
     tx.run(void).await?;
-    let sql = sqlx::query("INSERT INTO enrolments (code_hash, agent, created_at, expires_at) VALUES ($1, $2, $3, $4)")
+    let sql = crate::sql("INSERT INTO enrolments (code_hash, agent, created_at, expires_at) VALUES ($1, $2, $3, $4)")
         .bind(enrolment.code_hash.to_vec())
         .bind(enrolment.agent.as_str())
         .bind(enrolment.created_at.0)
@@ -42,7 +41,7 @@ pub async fn insert(tx: &mut Tx, enrolment: &Enrolment) -> Result<(), StoreError
 
 /// Uses a code: returns whose it is if it was unused and not expired at `now`, and nobody can use it again.
 pub async fn redeem(tx: &mut Tx, code_hash: &Hash, now: Timestamp) -> Result<Option<AgentId>, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "UPDATE enrolments SET used_at = $2 WHERE code_hash = $1 AND used_at IS NULL AND expires_at > $2 \
          RETURNING agent",
     )
@@ -53,11 +52,11 @@ pub async fn redeem(tx: &mut Tx, code_hash: &Hash, now: Timestamp) -> Result<Opt
 
 /// The code with this hash, used or not.
 pub async fn get(from: impl Into<Reader<'_>>, code_hash: &Hash) -> Result<Option<Enrolment>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM enrolments WHERE code_hash = $1").bind(code_hash.to_vec());
+    let sql = crate::sql("SELECT * FROM enrolments WHERE code_hash = $1").bind(code_hash.to_vec());
     from.into().one(sql, read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Enrolment, StoreError> {
+fn read(row: &Row) -> Result<Enrolment, StoreError> {
     Ok(Enrolment {
         code_hash: row.hash("code_hash")?,
         agent: row.id("agent")?,

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use sqlx::postgres::PgDatabaseError;
+
 /// A write or read that did not happen, or of which it is not known whether it did.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -14,6 +16,9 @@ pub enum StoreError {
         /// The cause, and what to do.
         why: String,
     },
+    /// The PostgreSQL database cannot be opened.
+    #[error("cannot open the PostgreSQL database: {0}")]
+    Connect(String),
     /// Another process has the data directory open.
     #[error(
         "the data directory `{path}` is in use by another process: stop that one first, or choose another directory"
@@ -40,6 +45,15 @@ pub enum StoreError {
     /// A commit failed. This write may be on the disk or not; all later writes are refused until a restart.
     #[error("the store failed and refuses all writes: {0}; check the disk, then restart")]
     Poisoned(Arc<str>),
+    /// The connection to the database was lost. This write is not on the disk.
+    #[error("the database cannot be reached, nothing was written: {0}")]
+    Unavailable(Arc<str>),
+    /// The connection to the database was lost during the commit, and did not come back soon. This write may be on
+    /// the disk or not.
+    #[error(
+        "the connection to the database was lost during the commit, so that this may be written or not: {0}; look before you do it again"
+    )]
+    Unknown(Arc<str>),
     /// The store was closed. This write is not on the disk.
     #[error("the store is closed")]
     Closed,
@@ -79,6 +93,11 @@ impl StoreError {
         Self::Refused(why.into())
     }
 
+    /// Is it the way to the database that failed, and not the database?
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self, Self::Database(e) if is_outage(e))
+    }
+
     /// The caller's own reason, if this is one of type `E`.
     pub fn refusal<E: Error + 'static>(self) -> Result<E, Self> {
         match self {
@@ -86,6 +105,19 @@ impl StoreError {
             other => Err(other),
         }
     }
+}
+
+/// PostgreSQL's classes 08 (connection), 40 (rolled back for others' sake), 53 (no resources) and 57 (an operator stops
+/// it), and the codes of a session that was ended and of a server that is another's copy now.
+fn is_outage(e: &sqlx::Error) -> bool {
+    let Some(database) = e.as_database_error() else {
+        return matches!(e, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_));
+    };
+    let postgres = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code);
+    postgres.is_some_and(|code| {
+        ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
+            || ["25P03", "25P04", "25006"].contains(&code)
+    })
 }
 
 impl From<sqlx::Error> for StoreError {

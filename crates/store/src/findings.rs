@@ -1,9 +1,8 @@
 //! Posture findings: at most one open per rule and subject.
 
 use chancery_model::{Finding, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, word};
+use crate::row::{Columns, Row, word};
 use crate::{Reader, StoreError, Tx};
 
 const OPEN: &str = "INSERT INTO findings (rule, subject, severity, evidence, owasp, opened_at, closed_at) \
@@ -13,7 +12,7 @@ const OPEN: &str = "INSERT INTO findings (rule, subject, severity, evidence, owa
 
 /// Opens a finding; where one is open for this rule and subject, only its severity and evidence are renewed.
 pub async fn open(tx: &mut Tx, finding: &Finding) -> Result<(), StoreError> {
-    let sql = sqlx::query(OPEN)
+    let sql = crate::sql(OPEN)
         .bind(&finding.rule)
         .bind(&finding.subject)
         .bind(word(&finding.severity)?)
@@ -25,7 +24,7 @@ pub async fn open(tx: &mut Tx, finding: &Finding) -> Result<(), StoreError> {
 
 /// Closes the open finding of this rule and subject: false if there was none.
 pub async fn close(tx: &mut Tx, rule: &str, subject: &str, at: Timestamp) -> Result<bool, StoreError> {
-    let sql = sqlx::query("UPDATE findings SET closed_at = $3 WHERE rule = $1 AND subject = $2 AND closed_at IS NULL")
+    let sql = crate::sql("UPDATE findings SET closed_at = $3 WHERE rule = $1 AND subject = $2 AND closed_at IS NULL")
         .bind(rule)
         .bind(subject)
         .bind(at.0);
@@ -34,17 +33,17 @@ pub async fn close(tx: &mut Tx, rule: &str, subject: &str, at: Timestamp) -> Res
 
 /// The open ones, oldest first.
 pub async fn open_ones(from: impl Into<Reader<'_>>) -> Result<Vec<Finding>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM findings WHERE closed_at IS NULL ORDER BY opened_at, rule, subject");
+    let sql = crate::sql("SELECT * FROM findings WHERE closed_at IS NULL ORDER BY opened_at, rule, subject");
     from.into().all(sql, read).await
 }
 
 /// All there ever were, newest first.
 pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<Finding>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM findings ORDER BY opened_at DESC, rule, subject");
+    let sql = crate::sql("SELECT * FROM findings ORDER BY opened_at DESC, rule, subject");
     from.into().all(sql, read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Finding, StoreError> {
+fn read(row: &Row) -> Result<Finding, StoreError> {
     Ok(Finding {
         rule: row.text("rule")?,
         subject: row.text("subject")?,

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use chancery_model::{Changed, Grant, GrantId, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, word};
+use crate::row::{Columns, Row, word};
 use crate::{Reader, StoreError, Tx};
 
 /// Adds a new one.
 pub async fn insert(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "INSERT INTO grants (id, template, principal, resource, mode, justification, granted_by, created_at, \
          expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
@@ -31,7 +30,7 @@ pub async fn insert(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
 
 /// Replaces expiry, justification and revocation; the rest never changes.
 pub async fn update(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
-    let sql = sqlx::query("UPDATE grants SET justification = $2, expires_at = $3, revoked_at = $4 WHERE id = $1")
+    let sql = crate::sql("UPDATE grants SET justification = $2, expires_at = $3, revoked_at = $4 WHERE id = $1")
         .bind(grant.id.as_str())
         .bind(&grant.justification)
         .bind(grant.expires_at.map(|t| t.0))
@@ -45,22 +44,22 @@ pub async fn update(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
 
 /// The one with this id.
 pub async fn get(from: impl Into<Reader<'_>>, id: &GrantId) -> Result<Option<Grant>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM grants WHERE id = $1").bind(id.as_str()), read).await
+    from.into().one(crate::sql("SELECT * FROM grants WHERE id = $1").bind(id.as_str()), read).await
 }
 
 /// Every grant there ever was, oldest first.
 pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<Grant>, StoreError> {
-    from.into().all(sqlx::query("SELECT * FROM grants ORDER BY id"), read).await
+    from.into().all(crate::sql("SELECT * FROM grants ORDER BY id"), read).await
 }
 
 /// All of them, one by one.
 pub async fn each(from: impl Into<Reader<'_>>, take: impl FnMut(Grant)) -> Result<(), StoreError> {
-    from.into().each(sqlx::query("SELECT * FROM grants ORDER BY id"), read, take).await
+    from.into().each(crate::sql("SELECT * FROM grants ORDER BY id"), read, take).await
 }
 
 /// Those that are not revoked and not expired at `now`.
 pub async fn in_force(from: impl Into<Reader<'_>>, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT * FROM grants WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) ORDER BY id",
     )
     .bind(now.0);
@@ -69,11 +68,11 @@ pub async fn in_force(from: impl Into<Reader<'_>>, now: Timestamp) -> Result<Vec
 
 /// Those of one principal (`Type::"id"`), oldest first.
 pub async fn of_principal(from: impl Into<Reader<'_>>, principal: &str) -> Result<Vec<Grant>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM grants WHERE principal = $1 ORDER BY id").bind(principal);
+    let sql = crate::sql("SELECT * FROM grants WHERE principal = $1 ORDER BY id").bind(principal);
     from.into().all(sql, read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Grant, StoreError> {
+fn read(row: &Row) -> Result<Grant, StoreError> {
     Ok(Grant {
         id: row.id("id")?,
         template: row.text("template")?,

@@ -1,9 +1,8 @@
 //! This server's own private keys, sealed by their owner before they come here.
 
 use chancery_model::Timestamp;
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::Columns;
+use crate::row::{Columns, Row};
 use crate::{Reader, StoreError, Tx};
 
 /// A sealed private key.
@@ -33,7 +32,7 @@ impl std::fmt::Debug for SealedKey {
 
 /// Adds a key.
 pub async fn insert(tx: &mut Tx, key: &SealedKey) -> Result<(), StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "INSERT INTO keys (id, purpose, public, sealed, kek_version, created_at, retired_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -50,13 +49,13 @@ pub async fn insert(tx: &mut Tx, key: &SealedKey) -> Result<(), StoreError> {
 /// Ends a key's signing; one that is retired already can be so from earlier on, and never from later.
 pub async fn retire(tx: &mut Tx, id: &str, at: Timestamp) -> Result<(), StoreError> {
     let sql = "UPDATE keys SET retired_at = $2 WHERE id = $1 AND (retired_at IS NULL OR retired_at > $2)";
-    let sql = sqlx::query(sql).bind(id).bind(at.0);
+    let sql = crate::sql(sql).bind(id).bind(at.0);
     changed_one(tx.run(sql).await?, id)
 }
 
 /// Replaces the sealed form, after the key-encrypting key was rotated.
 pub async fn reseal(tx: &mut Tx, id: &str, sealed: Vec<u8>, kek_version: i64) -> Result<(), StoreError> {
-    let sql = sqlx::query("UPDATE keys SET sealed = $2, kek_version = $3 WHERE id = $1")
+    let sql = crate::sql("UPDATE keys SET sealed = $2, kek_version = $3 WHERE id = $1")
         .bind(id)
         .bind(sealed)
         .bind(kek_version);
@@ -65,13 +64,13 @@ pub async fn reseal(tx: &mut Tx, id: &str, sealed: Vec<u8>, kek_version: i64) ->
 
 /// The keys for one purpose, newest first, retired ones included.
 pub async fn of_purpose(from: impl Into<Reader<'_>>, purpose: &str) -> Result<Vec<SealedKey>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM keys WHERE purpose = $1 ORDER BY created_at DESC, id").bind(purpose);
+    let sql = crate::sql("SELECT * FROM keys WHERE purpose = $1 ORDER BY created_at DESC, id").bind(purpose);
     from.into().all(sql, read).await
 }
 
 /// Is anything sealed yet: a key, a secret or a connection?
 pub async fn any_sealed(from: impl Into<Reader<'_>>) -> Result<bool, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT EXISTS (SELECT 1 FROM keys) OR EXISTS (SELECT 1 FROM secrets) \
          OR EXISTS (SELECT 1 FROM connections) AS sealed",
     );
@@ -82,7 +81,7 @@ fn changed_one(rows: u64, id: &str) -> Result<(), StoreError> {
     if rows == 0 { Err(StoreError::Missing { noun: "key", id: id.to_owned() }) } else { Ok(()) }
 }
 
-fn read(row: &SqliteRow) -> Result<SealedKey, StoreError> {
+fn read(row: &Row) -> Result<SealedKey, StoreError> {
     Ok(SealedKey {
         id: row.text("id")?,
         purpose: row.text("purpose")?,

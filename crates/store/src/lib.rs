@@ -3,8 +3,10 @@
 //! [`Store::write`] takes the entry and the change; there is no other door, so "changed but not recorded" cannot be
 //! written. Writers that wait at the same time share one durable commit (group commit; nobody sleeps to wait for
 //! company). What [`Store::append`] or [`Store::write`] returned is on the disk: SQLite in WAL mode with
-//! `synchronous=FULL`. A commit that fails poisons the store: everybody who waited gets the error, every later write
-//! is refused, and the process is expected to exit, because after a failed `fsync` nobody knows what the disk holds.
+//! `synchronous=FULL`, or PostgreSQL with `synchronous_commit=on`. A commit that fails poisons the store: everybody
+//! who waited gets the error, every later write is refused, and the process is expected to exit, because after a
+//! failed `fsync` nobody knows what the disk holds. A lost connection to PostgreSQL does not: the end of the log is
+//! read back over a new one, and says what became of the commit.
 //!
 //! One module per noun: functions on [`Tx`] write, functions on [`Reader`] (a `&Store` or a `&mut Tx`) read.
 
@@ -19,12 +21,14 @@ pub mod connections;
 pub mod consents;
 pub mod device_codes;
 mod disk;
+mod ending;
 pub mod enrolments;
 mod error;
 pub mod findings;
 pub mod grants;
 mod job;
 pub mod keys;
+mod link;
 pub mod log;
 pub mod logins;
 pub mod manifests;
@@ -32,12 +36,14 @@ mod open;
 mod pending;
 pub mod persons;
 pub mod policies;
+mod recovery;
 pub mod refresh_tokens;
 pub mod registration_codes;
 mod row;
 pub mod secrets;
 pub mod servers;
 pub mod sessions;
+mod sql;
 mod store;
 pub mod tools;
 pub mod trust_sources;
@@ -48,6 +54,8 @@ pub use error::StoreError;
 pub use job::{BODIES_LIMIT, Durable, ENTRY_LIMIT, Written};
 pub use store::{Config, Observer, Store};
 pub use tx::{Reader, Tx};
+
+pub(crate) use sql::sql;
 
 /// What a change returns: a boxed future that may borrow the transaction.
 pub type BoxFuture<'t, T> = futures_util::future::BoxFuture<'t, T>;

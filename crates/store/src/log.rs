@@ -32,7 +32,7 @@ pub(crate) struct Chain {
 
 /// The commit that holds the entry at `position`, if there is one.
 pub async fn segment(from: impl Into<Reader<'_>>, position: Position) -> Result<Option<Segment>, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT writer, first_seq, count, committed_at, leaves, entries FROM log_segments \
          WHERE writer = $1 AND first_seq <= $2 ORDER BY first_seq DESC LIMIT 1",
     )
@@ -56,7 +56,7 @@ pub async fn entry(from: impl Into<Reader<'_>>, position: Position) -> Result<Op
 
 /// The writers of this log and how many entries each has written.
 pub async fn writers(from: impl Into<Reader<'_>>) -> Result<Vec<(u32, u64)>, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT w.writer AS writer, COALESCE((SELECT s.first_seq + s.count FROM log_segments s \
          WHERE s.writer = w.writer ORDER BY s.first_seq DESC LIMIT 1), 0) AS entries \
          FROM log_writers w ORDER BY w.writer",

@@ -1,9 +1,8 @@
 //! How people sign in: one-time links, and logins. Only hashes of both are kept.
 
 use chancery_model::{Hash, Login, LoginId, PersonId, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, int};
+use crate::row::{Columns, Row, int};
 use crate::{Reader, StoreError, Tx};
 
 /// A link that was handed out.
@@ -29,7 +28,7 @@ pub fn code_hash(code: &str) -> Hash {
 /// Adds a link. Those of the same person that were not used are used up by this.
 pub async fn insert_link(tx: &mut Tx, link: &Link) -> Result<(), StoreError> {
     void_links(tx, &link.person, link.created_at).await?;
-    let sql = sqlx::query("INSERT INTO sign_in_links (hash, person, created_at, expires_at) VALUES ($1, $2, $3, $4)")
+    let sql = crate::sql("INSERT INTO sign_in_links (hash, person, created_at, expires_at) VALUES ($1, $2, $3, $4)")
         .bind(link.hash.to_vec())
         .bind(link.person.as_str())
         .bind(link.created_at.0)
@@ -39,19 +38,19 @@ pub async fn insert_link(tx: &mut Tx, link: &Link) -> Result<(), StoreError> {
 
 /// Uses up the links of a person that were not used.
 pub async fn void_links(tx: &mut Tx, person: &PersonId, now: Timestamp) -> Result<(), StoreError> {
-    let sql = sqlx::query("UPDATE sign_in_links SET used_at = $2 WHERE person = $1 AND used_at IS NULL");
+    let sql = crate::sql("UPDATE sign_in_links SET used_at = $2 WHERE person = $1 AND used_at IS NULL");
     tx.run(sql.bind(person.as_str()).bind(now.0)).await.map(drop)
 }
 
 /// Whose link this is, if it can be used now. It is not used up by looking.
 pub async fn link(from: impl Into<Reader<'_>>, hash: &Hash, now: Timestamp) -> Result<Option<PersonId>, StoreError> {
     let sql = "SELECT person FROM sign_in_links WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
-    from.into().one(sqlx::query(sql).bind(hash.to_vec()).bind(now.0), |row| row.id("person")).await
+    from.into().one(crate::sql(sql).bind(hash.to_vec()).bind(now.0), |row| row.id("person")).await
 }
 
 /// Uses a link: returns whose it is if it could be used, and nobody can use it again.
 pub async fn redeem_link(tx: &mut Tx, hash: &Hash, now: Timestamp) -> Result<Option<PersonId>, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "UPDATE sign_in_links SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 \
          RETURNING person",
     );
@@ -60,7 +59,7 @@ pub async fn redeem_link(tx: &mut Tx, hash: &Hash, now: Timestamp) -> Result<Opt
 
 /// Adds a login.
 pub async fn insert(tx: &mut Tx, login: &Login) -> Result<(), StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "INSERT INTO logins (id, hash, person, epoch, created_at, used_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(login.id.as_str())
@@ -75,22 +74,22 @@ pub async fn insert(tx: &mut Tx, login: &Login) -> Result<(), StoreError> {
 
 /// Notes a use. One that was ended in between stays ended.
 pub async fn touch(tx: &mut Tx, id: &LoginId, now: Timestamp) -> Result<(), StoreError> {
-    let sql = sqlx::query("UPDATE logins SET used_at = max(used_at, $2) WHERE id = $1 AND ended_at IS NULL");
+    let sql = crate::sql("UPDATE logins SET used_at = $2 WHERE id = $1 AND ended_at IS NULL AND used_at < $2");
     tx.run(sql.bind(id.as_str()).bind(now.0)).await.map(drop)
 }
 
 /// Ends the login with this hash, if it is not over.
 pub async fn end(tx: &mut Tx, hash: &Hash, now: Timestamp) -> Result<(), StoreError> {
-    let sql = sqlx::query("UPDATE logins SET ended_at = $2 WHERE hash = $1 AND ended_at IS NULL");
+    let sql = crate::sql("UPDATE logins SET ended_at = $2 WHERE hash = $1 AND ended_at IS NULL");
     tx.run(sql.bind(hash.to_vec()).bind(now.0)).await.map(drop)
 }
 
 /// The one with this hash, over or not.
 pub async fn get(from: impl Into<Reader<'_>>, hash: &Hash) -> Result<Option<Login>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM logins WHERE hash = $1").bind(hash.to_vec()), read).await
+    from.into().one(crate::sql("SELECT * FROM logins WHERE hash = $1").bind(hash.to_vec()), read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Login, StoreError> {
+fn read(row: &Row) -> Result<Login, StoreError> {
     Ok(Login {
         id: row.id("id")?,
         hash: row.hash("hash")?,

@@ -1,9 +1,8 @@
 //! What agents and blueprints are made of: what was approved, and what was stated last.
 
 use chancery_model::{Digest, Manifest, Seen};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, damaged};
+use crate::row::{Columns, Row, damaged};
 use crate::{Reader, StoreError, Tx};
 
 const STATE: &str = "INSERT INTO manifests (holder, seen_digest, seen, seen_by, seen_at) VALUES ($1, $2, $3, $4, $5) \
@@ -29,7 +28,7 @@ pub fn digest(manifest: &Manifest) -> Digest {
 
 /// Keeps what was stated last. `holder` is the id of the agent or blueprint whose approved manifest it is not.
 pub async fn state(tx: &mut Tx, holder: &str, seen: &Seen) -> Result<(), StoreError> {
-    let sql = sqlx::query(STATE)
+    let sql = crate::sql(STATE)
         .bind(holder)
         .bind(seen.digest.to_string())
         .bind(seen.manifest.as_ref().map(Manifest::canonical))
@@ -40,17 +39,17 @@ pub async fn state(tx: &mut Tx, holder: &str, seen: &Seen) -> Result<(), StoreEr
 
 /// Keeps the approved one, all of it where that is known. What was stated is settled by this.
 pub async fn approve(tx: &mut Tx, holder: &str, manifest: Option<&Manifest>) -> Result<(), StoreError> {
-    let sql = sqlx::query(APPROVE).bind(holder).bind(manifest.map(Manifest::canonical));
+    let sql = crate::sql(APPROVE).bind(holder).bind(manifest.map(Manifest::canonical));
     tx.run(sql).await.map(drop)
 }
 
 /// What is known of this agent or blueprint.
 pub async fn get(from: impl Into<Reader<'_>>, holder: &str) -> Result<Known, StoreError> {
-    let sql = sqlx::query("SELECT * FROM manifests WHERE holder = $1").bind(holder);
+    let sql = crate::sql("SELECT * FROM manifests WHERE holder = $1").bind(holder);
     Ok(from.into().one(sql, read).await?.unwrap_or_default())
 }
 
-fn read(row: &SqliteRow) -> Result<Known, StoreError> {
+fn read(row: &Row) -> Result<Known, StoreError> {
     let seen = match row.id_or_none("seen_digest")? {
         Some(digest) => {
             Some(Seen { digest, manifest: manifest(row, "seen")?, by: row.text("seen_by")?, at: row.time("seen_at")? })
@@ -60,7 +59,7 @@ fn read(row: &SqliteRow) -> Result<Known, StoreError> {
     Ok(Known { approved: manifest(row, "approved")?, seen })
 }
 
-fn manifest(row: &SqliteRow, column: &str) -> Result<Option<Manifest>, StoreError> {
+fn manifest(row: &Row, column: &str) -> Result<Option<Manifest>, StoreError> {
     let text = row.text_or_none(column)?;
     text.map(|text| Manifest::parse(&text).map_err(|e| damaged(column, &e.to_string()))).transpose()
 }

@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use chancery_model::{Changed, Person, PersonId};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, int, word};
+use crate::row::{Columns, Row, int, word};
 use crate::{Reader, StoreError, Tx};
 
 /// Adds a new one. Its id and name must be new, else [`StoreError::Conflict`].
 pub async fn insert(tx: &mut Tx, person: &Person) -> Result<(), StoreError> {
-    let sql = sqlx::query(
-        "INSERT INTO persons (id, name, display, state, epoch, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(person.id.as_str())
-    .bind(&person.name)
-    .bind(&person.display)
-    .bind(word(&person.state)?)
-    .bind(int(person.epoch)?)
-    .bind(person.created_at.0);
+    let sql =
+        crate::sql("INSERT INTO persons (id, name, display, state, epoch, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
+            .bind(person.id.as_str())
+            .bind(&person.name)
+            .bind(&person.display)
+            .bind(word(&person.state)?)
+            .bind(int(person.epoch)?)
+            .bind(person.created_at.0);
     tx.run(sql).await?;
     tx.note(Changed::Person(Arc::new(person.clone())));
     Ok(())
@@ -26,7 +24,7 @@ pub async fn insert(tx: &mut Tx, person: &Person) -> Result<(), StoreError> {
 
 /// Replaces all but id, name and creation time, which never change.
 pub async fn update(tx: &mut Tx, person: &Person) -> Result<(), StoreError> {
-    let sql = sqlx::query("UPDATE persons SET display = $2, state = $3, epoch = $4 WHERE id = $1")
+    let sql = crate::sql("UPDATE persons SET display = $2, state = $3, epoch = $4 WHERE id = $1")
         .bind(person.id.as_str())
         .bind(&person.display)
         .bind(word(&person.state)?)
@@ -40,20 +38,20 @@ pub async fn update(tx: &mut Tx, person: &Person) -> Result<(), StoreError> {
 
 /// The one with this id.
 pub async fn get(from: impl Into<Reader<'_>>, id: &PersonId) -> Result<Option<Person>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM persons WHERE id = $1").bind(id.as_str()), read).await
+    from.into().one(crate::sql("SELECT * FROM persons WHERE id = $1").bind(id.as_str()), read).await
 }
 
 /// The one with this name.
 pub async fn by_name(from: impl Into<Reader<'_>>, name: &str) -> Result<Option<Person>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM persons WHERE name = $1").bind(name), read).await
+    from.into().one(crate::sql("SELECT * FROM persons WHERE name = $1").bind(name), read).await
 }
 
 /// All of them, by name.
 pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<Person>, StoreError> {
-    from.into().all(sqlx::query("SELECT * FROM persons ORDER BY name"), read).await
+    from.into().all(crate::sql("SELECT * FROM persons ORDER BY name"), read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Person, StoreError> {
+fn read(row: &Row) -> Result<Person, StoreError> {
     Ok(Person {
         id: row.id("id")?,
         name: row.text("name")?,

@@ -1,9 +1,8 @@
 //! Refresh tokens: one per session that lives, each good once.
 
 use chancery_model::{Hash, SessionId, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::Columns;
+use crate::row::{Columns, Row};
 use crate::{Reader, StoreError, Tx};
 
 /// What is kept of a refresh token.
@@ -27,8 +26,8 @@ pub struct RefreshToken {
 
 /// Adds one, and forgets those whose session is long over.
 pub async fn insert(tx: &mut Tx, token: &RefreshToken, now: Timestamp) -> Result<(), StoreError> {
-    tx.run(sqlx::query("DELETE FROM refresh_tokens WHERE expires_at < $1").bind(now.0)).await?;
-    let sql = sqlx::query(
+    tx.run(crate::sql("DELETE FROM refresh_tokens WHERE expires_at < $1").bind(now.0)).await?;
+    let sql = crate::sql(
         "INSERT INTO refresh_tokens (hash, session, client, binding, resource, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -43,16 +42,16 @@ pub async fn insert(tx: &mut Tx, token: &RefreshToken, now: Timestamp) -> Result
 
 /// The one with this hash, used or not.
 pub async fn get(from: impl Into<Reader<'_>>, hash: &Hash) -> Result<Option<RefreshToken>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM refresh_tokens WHERE hash = $1").bind(hash.to_vec()), read).await
+    from.into().one(crate::sql("SELECT * FROM refresh_tokens WHERE hash = $1").bind(hash.to_vec()), read).await
 }
 
 /// Uses one up; says whether it was unused.
 pub async fn use_up(tx: &mut Tx, hash: &Hash, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL";
-    Ok(tx.run(sqlx::query(sql).bind(hash.to_vec()).bind(now.0)).await? == 1)
+    Ok(tx.run(crate::sql(sql).bind(hash.to_vec()).bind(now.0)).await? == 1)
 }
 
-fn read(row: &SqliteRow) -> Result<RefreshToken, StoreError> {
+fn read(row: &Row) -> Result<RefreshToken, StoreError> {
     Ok(RefreshToken {
         hash: row.hash("hash")?,
         session: row.id("session")?,

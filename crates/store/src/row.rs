@@ -5,10 +5,27 @@ use std::str::FromStr;
 use chancery_model::{Hash, Timestamp};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
-use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
 
 use crate::StoreError;
+
+/// A row of either engine.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+/// The column `name`, as the driver decodes it.
+macro_rules! get {
+    ($row:expr, $name:expr) => {
+        match $row {
+            Row::Sqlite(row) => row.try_get($name).map_err(StoreError::from),
+            Row::Postgres(row) => row.try_get($name).map_err(StoreError::from),
+        }
+    };
+}
 
 /// Typed access to the columns of a row, by name.
 pub(crate) trait Columns {
@@ -63,30 +80,43 @@ pub(crate) trait Columns {
     }
 }
 
-impl Columns for SqliteRow {
+impl Columns for Row {
     fn text(&self, name: &str) -> Result<String, StoreError> {
-        Ok(self.try_get(name)?)
+        get!(self, name)
     }
 
     fn text_or_none(&self, name: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.try_get(name)?)
+        get!(self, name)
     }
 
     fn int(&self, name: &str) -> Result<i64, StoreError> {
-        Ok(self.try_get(name)?)
-    }
-
-    fn blob(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        Ok(self.try_get(name)?)
-    }
-
-    fn hash_or_none(&self, name: &str) -> Result<Option<Hash>, StoreError> {
-        let blob: Option<Vec<u8>> = self.try_get(name)?;
-        blob.map(|blob| blob.try_into().map_err(|_| damaged(name, "not a hash"))).transpose()
+        self.int_or_none(name)?.ok_or_else(|| damaged(name, "nothing"))
     }
 
     fn int_or_none(&self, name: &str) -> Result<Option<i64>, StoreError> {
-        Ok(self.try_get(name)?)
+        match self {
+            Self::Sqlite(row) => Ok(row.try_get(name)?),
+            Self::Postgres(row) => postgres_int(row, name),
+        }
+    }
+
+    fn blob(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        get!(self, name)
+    }
+
+    fn hash_or_none(&self, name: &str) -> Result<Option<Hash>, StoreError> {
+        let blob: Option<Vec<u8>> = get!(self, name)?;
+        blob.map(|blob| blob.try_into().map_err(|_| damaged(name, "not a hash"))).transpose()
+    }
+}
+
+/// Columns are BIGINT; an expression may be of a narrower type, or a truth value.
+fn postgres_int(row: &PgRow, name: &str) -> Result<Option<i64>, StoreError> {
+    let raw = row.try_get_raw(name)?;
+    match raw.type_info().name() {
+        "INT4" => Ok(row.try_get::<Option<i32>, _>(name)?.map(i64::from)),
+        "BOOL" => Ok(row.try_get::<Option<bool>, _>(name)?.map(i64::from)),
+        _ => Ok(row.try_get(name)?),
     }
 }
 

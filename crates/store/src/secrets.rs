@@ -1,9 +1,8 @@
 //! Upstream credentials, sealed by their owner before they come here.
 
 use chancery_model::Timestamp;
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::Columns;
+use crate::row::{Columns, Row};
 use crate::{Reader, StoreError, Tx};
 
 /// A sealed credential.
@@ -33,7 +32,7 @@ const PUT: &str = "INSERT INTO secrets (name, version, sealed, kek_version, upda
 
 /// Adds a credential or replaces its value. The old sealed value is overwritten on the disk.
 pub async fn put(tx: &mut Tx, secret: &SealedSecret) -> Result<(), StoreError> {
-    let sql = sqlx::query(PUT)
+    let sql = crate::sql(PUT)
         .bind(&secret.name)
         .bind(secret.version)
         .bind(&secret.sealed)
@@ -46,22 +45,22 @@ pub async fn put(tx: &mut Tx, secret: &SealedSecret) -> Result<(), StoreError> {
 
 /// Removes a credential: false if there was none.
 pub async fn remove(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
-    let removed = tx.run(sqlx::query("DELETE FROM secrets WHERE name = $1").bind(name)).await?;
+    let removed = tx.run(crate::sql("DELETE FROM secrets WHERE name = $1").bind(name)).await?;
     tx.erased();
     Ok(removed > 0)
 }
 
 /// The one with this name.
 pub async fn get(from: impl Into<Reader<'_>>, name: &str) -> Result<Option<SealedSecret>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM secrets WHERE name = $1").bind(name), read).await
+    from.into().one(crate::sql("SELECT * FROM secrets WHERE name = $1").bind(name), read).await
 }
 
 /// All of them, by name.
 pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<SealedSecret>, StoreError> {
-    from.into().all(sqlx::query("SELECT * FROM secrets ORDER BY name"), read).await
+    from.into().all(crate::sql("SELECT * FROM secrets ORDER BY name"), read).await
 }
 
-fn read(row: &SqliteRow) -> Result<SealedSecret, StoreError> {
+fn read(row: &Row) -> Result<SealedSecret, StoreError> {
     Ok(SealedSecret {
         name: row.text("name")?,
         version: row.int("version")?,

@@ -1,14 +1,13 @@
 //! Upstream servers, as policies see them.
 
 use chancery_model::Server;
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::Columns;
+use crate::row::{Columns, Row};
 use crate::{Reader, StoreError, Tx};
 
 /// Adds one; one that is known already stays as it is.
 pub async fn insert(tx: &mut Tx, server: &Server) -> Result<(), StoreError> {
-    let sql = sqlx::query("INSERT INTO servers (name, first_seen) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
+    let sql = crate::sql("INSERT INTO servers (name, first_seen) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
         .bind(&server.name)
         .bind(server.first_seen.0);
     tx.run(sql).await.map(drop)
@@ -16,9 +15,9 @@ pub async fn insert(tx: &mut Tx, server: &Server) -> Result<(), StoreError> {
 
 /// All of them, by name.
 pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<Server>, StoreError> {
-    from.into().all(sqlx::query("SELECT * FROM servers ORDER BY name"), read).await
+    from.into().all(crate::sql("SELECT * FROM servers ORDER BY name"), read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Server, StoreError> {
+fn read(row: &Row) -> Result<Server, StoreError> {
     Ok(Server { name: row.text("name")?, first_seen: row.time("first_seen")? })
 }

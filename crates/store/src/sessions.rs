@@ -4,29 +4,62 @@ use std::sync::Arc;
 
 use chancery_model::{AgentId, Changed, Limit, PersonId, Session, SessionId, Span, Timestamp};
 use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, damaged, int, json, word};
+use crate::row::{Columns, Row, damaged, int, json, word};
+use crate::sql::{Engine, no_nul};
 use crate::{Reader, StoreError, Tx};
+
+/// The columns, and which of them are numbers.
+const COLUMNS: [(&str, bool); 17] = [
+    ("id", false),
+    ("agent", false),
+    ("instance", false),
+    ("epoch", true),
+    ("state", false),
+    ("opened_at", true),
+    ("ends_at", true),
+    ("idle", true),
+    ("used_at", true),
+    ("parent", false),
+    ("human", false),
+    ("human_epoch", true),
+    ("purpose", false),
+    ("limits", false),
+    ("presence_at", true),
+    ("manifest", false),
+    ("client", false),
+];
 
 /// Adds a new one, in a change that does more than that; see [`Store::open_session`](crate::Store::open_session).
 pub async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
+    require_storable(tx.engine(), session)?;
     let session = Arc::new(session.clone());
-    let sql = sqlx::query(AssertSqlSafe(insert_sql("$1"))).bind(rows(std::slice::from_ref(&session))?);
-    tx.run(sql).await?;
+    let text = AssertSqlSafe(insert_sql(tx.engine(), "$1"));
+    tx.run(crate::sql(text).bind(rows(std::slice::from_ref(&session))?)).await?;
     tx.note(Changed::Session(session));
     Ok(())
 }
 
 /// The text that adds all that [`rows`] put into this parameter. It is made of constants only.
-pub(crate) fn insert_sql(parameter: &str) -> String {
-    format!(
-        "INSERT INTO sessions (id, agent, instance, epoch, state, opened_at, ends_at, idle, used_at, parent, human, \
-         human_epoch, purpose, limits, presence_at, manifest, client) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-         value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, \
-         value ->> 14, value ->> 15, value ->> 16 FROM json_each({parameter})"
-    )
+pub(crate) fn insert_sql(engine: Engine, parameter: &str) -> String {
+    let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
+    let value = |(at, (_, number)): (usize, &(&str, bool))| match engine {
+        Engine::Postgres if *number => format!("CAST(value ->> {at} AS BIGINT)"),
+        _ => format!("value ->> {at}"),
+    };
+    let values: Vec<String> = COLUMNS.iter().enumerate().map(value).collect();
+    let from = match engine {
+        Engine::Sqlite => format!("json_each({parameter})"),
+        Engine::Postgres => format!("json_array_elements(CAST({parameter} AS JSON)) AS opened (value)"),
+    };
+    format!("INSERT INTO sessions ({}) SELECT {} FROM {from}", names.join(", "), values.join(", "))
+}
+
+/// Refuses what the database would: by then it would be everybody's error.
+pub(crate) fn require_storable(engine: Engine, session: &Session) -> Result<(), StoreError> {
+    let texts = [&session.instance, &session.purpose, &session.client];
+    let nul = texts.into_iter().flatten().any(|text| text.contains('\0'));
+    if nul && engine == Engine::Postgres { Err(no_nul()) } else { Ok(()) }
 }
 
 /// New sessions as the JSON that [`insert_sql`] reads: an array of the columns of each.
@@ -57,7 +90,7 @@ pub(crate) fn rows(sessions: &[Arc<Session>]) -> Result<String, StoreError> {
 
 /// Replaces state, end, last use and last presence; the rest never changes.
 pub async fn update(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
-    let sql = sqlx::query("UPDATE sessions SET state = $2, ends_at = $3, used_at = $4, presence_at = $5 WHERE id = $1")
+    let sql = crate::sql("UPDATE sessions SET state = $2, ends_at = $3, used_at = $4, presence_at = $5 WHERE id = $1")
         .bind(session.id.as_str())
         .bind(word(&session.state)?)
         .bind(session.ends_at.0)
@@ -72,22 +105,22 @@ pub async fn update(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
 
 /// The one with this id.
 pub async fn get(from: impl Into<Reader<'_>>, id: &SessionId) -> Result<Option<Session>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM sessions WHERE id = $1").bind(id.as_str()), read).await
+    from.into().one(crate::sql("SELECT * FROM sessions WHERE id = $1").bind(id.as_str()), read).await
 }
 
 /// Those of one agent, newest first.
 pub async fn of_agent(from: impl Into<Reader<'_>>, agent: &AgentId) -> Result<Vec<Session>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM sessions WHERE agent = $1 ORDER BY opened_at DESC, id").bind(agent.as_str());
+    let sql = crate::sql("SELECT * FROM sessions WHERE agent = $1 ORDER BY opened_at DESC, id").bind(agent.as_str());
     from.into().all(sql, read).await
 }
 
 /// Those that nobody ended and whose maximum time is not over at `now`.
 pub async fn open(from: impl Into<Reader<'_>>, now: Timestamp) -> Result<Vec<Session>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM sessions WHERE state = 'open' AND ends_at > $1 ORDER BY id").bind(now.0);
+    let sql = crate::sql("SELECT * FROM sessions WHERE state = 'open' AND ends_at > $1 ORDER BY id").bind(now.0);
     from.into().all(sql, read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Session, StoreError> {
+fn read(row: &Row) -> Result<Session, StoreError> {
     Ok(Session {
         id: row.id("id")?,
         agent: row.id("agent")?,

@@ -3,20 +3,30 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use chancery_model::{Changed, Clock, Draft, Random, Session};
-use sqlx::sqlite::SqlitePool;
+use chancery_model::{Changed, Clock, Draft, Random, Secret, Session};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::Lock;
 use crate::job::{Job, Prepared, Waiting};
+use crate::link::Pool;
 use crate::pending::Pending;
-use crate::{BoxFuture, Durable, StoreError, Tx, Written, open};
+use crate::{BoxFuture, Durable, StoreError, Tx, Written, open, sessions};
 
 /// Where the data is.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The data directory: created if absent (mode 0700); the database is `chancery.db` in it (mode 0600).
+    /// The data directory: created if absent (mode 0700); the database is `chancery.db` in it (mode 0600), if it is
+    /// not somewhere else.
     pub path: PathBuf,
+    /// A PostgreSQL database: `postgres://user:password@host/name`. The data directory holds the rest.
+    pub database: Option<Secret>,
+}
+
+impl Config {
+    /// A data directory with its database in it.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), database: None }
+    }
 }
 
 /// Somebody who keeps a copy of some nouns in memory.
@@ -30,7 +40,7 @@ pub struct Store {
 
 struct Inner {
     jobs: mpsc::UnboundedSender<Job>,
-    readers: SqlitePool,
+    readers: Pool,
     shared: Arc<Shared>,
     random: Arc<dyn Random>,
     writer: u32,
@@ -56,7 +66,7 @@ impl Store {
 
     pub(crate) fn new(
         jobs: mpsc::UnboundedSender<Job>,
-        readers: SqlitePool,
+        readers: Pool,
         shared: Arc<Shared>,
         random: Arc<dyn Random>,
         writer: u32,
@@ -91,6 +101,7 @@ impl Store {
     /// # Errors
     /// As [`Store::append`].
     pub async fn open_session(&self, draft: Draft, session: Session) -> Result<Durable, StoreError> {
+        sessions::require_storable(self.inner.readers.engine(), &session)?;
         let entry = Prepared::new(&draft, &*self.inner.random)?;
         let (answer, answered) = oneshot::channel();
         self.send(Job::Open { entry, session: Arc::new(session), answer })?;
@@ -167,7 +178,7 @@ impl Store {
         self.inner.writer
     }
 
-    pub(crate) fn readers(&self) -> &SqlitePool {
+    pub(crate) fn readers(&self) -> &Pool {
         &self.inner.readers
     }
 

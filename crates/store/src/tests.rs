@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use chancery_model::{
     Agent, AgentId, AgentKind, AgentState, BearerUse, Body, Change, Clock, Draft, Header, Kind, Position, Random,
-    Timestamp,
+    Secret, Timestamp,
 };
 use chancery_tlog::leaf_hash;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
 
 use crate::{Config, Store, StoreError, log};
 
 mod change;
+mod engines;
 mod erase;
 mod failure;
 mod group;
@@ -45,14 +48,60 @@ impl Random for Counting {
     }
 }
 
-async fn try_open(dir: &Path) -> Result<Store, StoreError> {
-    let clock = Arc::new(Ticking(AtomicI64::new(1_795_000_000_000_000)));
-    let random = Arc::new(Counting(AtomicU64::new(1)));
-    Store::open(&Config { path: dir.to_owned() }, clock, random).await
+/// A data directory, and what goes with it.
+struct Place {
+    dir: TempDir,
+    database: Option<Secret>,
 }
 
-async fn open(dir: &TempDir) -> Store {
-    try_open(dir.path()).await.unwrap()
+impl Place {
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn config(&self) -> Config {
+        Config { path: self.path().to_owned(), database: self.database.clone() }
+    }
+
+    /// Somebody with a database client changes what is stored, behind our back.
+    async fn meddle(&self, sql: &str) {
+        match (&self.database, chancery_lend::engine()) {
+            (Some(database), Some(server)) => drop(server.sql(database.expose(), sql)),
+            _ => {
+                let file = SqliteConnectOptions::new().filename(self.path().join("chancery.db"));
+                let mut connection = file.connect().await.unwrap();
+                sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+        }
+    }
+
+    /// Exchanges some letters in the commit that begins with this entry.
+    async fn forge(&self, seq: u64, old: &str, new: &str) {
+        let entries = match self.database {
+            None => format!("CAST(REPLACE(entries, '{old}', '{new}') AS BLOB)"),
+            Some(_) => {
+                let hex = |text: &str| format!("encode('{text}', 'hex')");
+                format!("decode(REPLACE(encode(entries, 'hex'), {}, {}), 'hex')", hex(old), hex(new))
+            }
+        };
+        self.meddle(&format!("UPDATE log_segments SET entries = {entries} WHERE first_seq = {seq}")).await;
+    }
+}
+
+fn place() -> Place {
+    let database = chancery_lend::engine().map(|server| Secret::new(server.database()));
+    Place { dir: tempfile::tempdir().unwrap(), database }
+}
+
+async fn try_open(config: Config) -> Result<Store, StoreError> {
+    let clock = Arc::new(Ticking(AtomicI64::new(1_795_000_000_000_000)));
+    let random = Arc::new(Counting(AtomicU64::new(1)));
+    Store::open(&config, clock, random).await
+}
+
+async fn open(place: &Place) -> Store {
+    try_open(place.config()).await.unwrap()
 }
 
 fn draft(detail: &str) -> Draft {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use chancery_model::{Changed, Tool};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::Columns;
+use crate::row::{Columns, Row};
 use crate::{Reader, StoreError, Tx, row};
 
 const PUT: &str = "INSERT INTO tools (server, name, state, digest, definition, seen_digest, seen_definition, since) \
@@ -17,7 +16,7 @@ const PUT: &str = "INSERT INTO tools (server, name, state, digest, definition, s
 /// Adds a tool, or replaces what is known of it. Its server must be there.
 pub async fn put(tx: &mut Tx, tool: &Tool) -> Result<(), StoreError> {
     let (seen_digest, seen_definition) = tool.seen.as_ref().map(|(d, text)| (d.to_vec(), text)).unzip();
-    let sql = sqlx::query(PUT)
+    let sql = crate::sql(PUT)
         .bind(&tool.server)
         .bind(&tool.name)
         .bind(row::word(&tool.state)?)
@@ -33,22 +32,22 @@ pub async fn put(tx: &mut Tx, tool: &Tool) -> Result<(), StoreError> {
 
 /// One tool of one server.
 pub async fn get(from: impl Into<Reader<'_>>, server: &str, name: &str) -> Result<Option<Tool>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM tools WHERE server = $1 AND name = $2").bind(server).bind(name);
+    let sql = crate::sql("SELECT * FROM tools WHERE server = $1 AND name = $2").bind(server).bind(name);
     from.into().one(sql, read).await
 }
 
 /// The tools of one server, by name.
 pub async fn of_server(from: impl Into<Reader<'_>>, server: &str) -> Result<Vec<Tool>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM tools WHERE server = $1 ORDER BY name").bind(server);
+    let sql = crate::sql("SELECT * FROM tools WHERE server = $1 ORDER BY name").bind(server);
     from.into().all(sql, read).await
 }
 
 /// All tools, by server and name.
 pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<Tool>, StoreError> {
-    from.into().all(sqlx::query("SELECT * FROM tools ORDER BY server, name"), read).await
+    from.into().all(crate::sql("SELECT * FROM tools ORDER BY server, name"), read).await
 }
 
-fn read(row: &SqliteRow) -> Result<Tool, StoreError> {
+fn read(row: &Row) -> Result<Tool, StoreError> {
     let seen = match row.text_or_none("seen_definition")? {
         Some(definition) => Some((row.hash("seen_digest")?, definition)),
         None => None,

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use chancery_model::{AgentId, Changed, Timestamp, TrustSource};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, json, word};
+use crate::row::{Columns, Row, json, word};
 use crate::{Reader, StoreError, Tx};
 
 /// Adds a new one. Its name must be new, else [`StoreError::Conflict`].
 pub async fn insert(tx: &mut Tx, source: &TrustSource) -> Result<(), StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "INSERT INTO trust_sources (name, kind, issuer, jwks_uri, jwks, audience, subject, claims, agent, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
@@ -31,7 +30,7 @@ pub async fn insert(tx: &mut Tx, source: &TrustSource) -> Result<(), StoreError>
 
 /// Removes it. Nobody is logged in by it any more.
 pub async fn remove(tx: &mut Tx, source: &TrustSource, now: Timestamp) -> Result<(), StoreError> {
-    let sql = sqlx::query("DELETE FROM trust_sources WHERE name = $1").bind(&source.name);
+    let sql = crate::sql("DELETE FROM trust_sources WHERE name = $1").bind(&source.name);
     if tx.run(sql).await? == 0 {
         return Err(StoreError::Missing { noun: "trust source", id: source.name.clone() });
     }
@@ -41,21 +40,21 @@ pub async fn remove(tx: &mut Tx, source: &TrustSource, now: Timestamp) -> Result
 
 /// The one with this name.
 pub async fn get(from: impl Into<Reader<'_>>, name: &str) -> Result<Option<TrustSource>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM trust_sources WHERE name = $1").bind(name), read).await
+    from.into().one(crate::sql("SELECT * FROM trust_sources WHERE name = $1").bind(name), read).await
 }
 
 /// All of them, by name.
 pub async fn all(from: impl Into<Reader<'_>>) -> Result<Vec<TrustSource>, StoreError> {
-    from.into().all(sqlx::query("SELECT * FROM trust_sources ORDER BY name"), read).await
+    from.into().all(crate::sql("SELECT * FROM trust_sources ORDER BY name"), read).await
 }
 
 /// Those that log this agent in, by name.
 pub async fn of_agent(from: impl Into<Reader<'_>>, agent: &AgentId) -> Result<Vec<TrustSource>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM trust_sources WHERE agent = $1 ORDER BY name").bind(agent.as_str());
+    let sql = crate::sql("SELECT * FROM trust_sources WHERE agent = $1 ORDER BY name").bind(agent.as_str());
     from.into().all(sql, read).await
 }
 
-fn read(row: &SqliteRow) -> Result<TrustSource, StoreError> {
+fn read(row: &Row) -> Result<TrustSource, StoreError> {
     Ok(TrustSource {
         name: row.text("name")?,
         kind: row.word("kind")?,

@@ -1,38 +1,44 @@
 //! The hands of a change, and the eyes of everybody.
 
 use chancery_model::Changed;
-use futures_util::TryStreamExt;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Connection, Sqlite};
+use sqlx::SqlSafeStr;
 
+use crate::link::{Link, Read, Source};
 use crate::row::Columns;
+use crate::sql::{Engine, Sql};
 use crate::{Store, StoreError};
-
-pub(crate) type Sql<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 /// A change in the making. Only the store makes one, and hands it to the closure of [`Store::write`].
 /// What the closure wrote is committed together with its entry, or not at all.
 pub struct Tx {
-    connection: SqliteConnection,
+    link: Link,
     changed: Vec<Changed>,
     /// Something was erased, and its old form is still in the write-ahead log.
     remains: bool,
 }
 
 impl Tx {
-    pub(crate) fn new(connection: SqliteConnection) -> Self {
-        Self { connection, changed: Vec::new(), remains: false }
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link, changed: Vec::new(), remains: false }
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        self.link.engine()
+    }
+
+    /// Goes on over another connection; what was noted stays noted. Returns the connection that was lost.
+    pub(crate) fn replace(&mut self, link: Link) -> Link {
+        std::mem::replace(&mut self.link, link)
     }
 
     /// Runs a statement; says how many rows it changed.
     pub(crate) async fn run(&mut self, sql: Sql<'_>) -> Result<u64, StoreError> {
-        Ok(sql.execute(&mut self.connection).await?.rows_affected())
+        self.link.run(sql).await
     }
 
-    /// Runs a statement that takes no parameters (`BEGIN`, `SAVEPOINT`, `COMMIT` …).
-    pub(crate) async fn control(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        self.run(sqlx::query(sql)).await.map(drop)
+    /// Runs statements that take no parameters (`BEGIN`, `SAVEPOINT`, `COMMIT` …).
+    pub(crate) async fn control(&mut self, text: impl SqlSafeStr) -> Result<(), StoreError> {
+        self.link.control(text).await
     }
 
     /// Notes what observers are to be told, should this be committed.
@@ -62,8 +68,9 @@ impl Tx {
 
     /// After a commit that erased something: empties the write-ahead log. A reader that still looks at the old
     /// state prevents it; then it is tried again after the next commit. It never waits, for everybody would wait.
+    /// PostgreSQL reuses the place of what is gone at its own time (`docs/decisions/0027-one-text-two-engines.md`).
     pub(crate) async fn scrub(&mut self) {
-        if self.remains {
+        if self.remains && self.engine() == Engine::Sqlite {
             match self.truncate_wal().await {
                 Ok(done) => self.remains = !done,
                 Err(e) => tracing::warn!(error = %e, "erased data is still in the write-ahead log"),
@@ -74,13 +81,13 @@ impl Tx {
     async fn truncate_wal(&mut self) -> Result<bool, StoreError> {
         self.control("PRAGMA busy_timeout = 0").await?;
         let truncated =
-            Reader::from(&mut *self).one(sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)"), |row| row.int("busy")).await;
+            Reader::from(&mut *self).one(crate::sql("PRAGMA wal_checkpoint(TRUNCATE)"), |row| row.int("busy")).await;
         self.control("PRAGMA busy_timeout = 5000").await?;
         Ok(truncated? == Some(0))
     }
 
     pub(crate) async fn close(self) {
-        if let Err(e) = self.connection.close().await {
+        if let Err(e) = self.link.close().await {
             tracing::warn!(error = %e, "the writer's connection did not close cleanly");
         }
     }
@@ -106,43 +113,33 @@ impl<'a> From<&'a mut Tx> for Reader<'a> {
     }
 }
 
-impl Reader<'_> {
-    pub(crate) async fn all<T>(
-        self,
-        sql: Sql<'_>,
-        read: fn(&SqliteRow) -> Result<T, StoreError>,
-    ) -> Result<Vec<T>, StoreError> {
+impl<'a> Reader<'a> {
+    pub(crate) async fn all<T>(self, sql: Sql<'_>, read: Read<T>) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
         self.each(sql, read, |one| found.push(one)).await?;
         Ok(found)
     }
 
-    /// One by one: a row as the driver has it takes several times what is made of it.
-    pub(crate) async fn each<T>(
-        self,
-        sql: Sql<'_>,
-        read: fn(&SqliteRow) -> Result<T, StoreError>,
-        mut take: impl FnMut(T),
-    ) -> Result<(), StoreError> {
-        let mut rows = match self {
-            Self::Store(store) => sql.fetch(store.readers()),
-            Self::Tx(tx) => sql.fetch(&mut tx.connection),
-        };
-        while let Some(row) = rows.try_next().await? {
-            take(read(&row)?);
-        }
-        Ok(())
+    /// One by one.
+    pub(crate) async fn each<T>(self, sql: Sql<'_>, read: Read<T>, take: impl FnMut(T)) -> Result<(), StoreError> {
+        self.source().each(sql, read, take).await
     }
 
-    pub(crate) async fn one<T>(
-        self,
-        sql: Sql<'_>,
-        read: fn(&SqliteRow) -> Result<T, StoreError>,
-    ) -> Result<Option<T>, StoreError> {
-        let row = match self {
-            Self::Store(store) => sql.fetch_optional(store.readers()).await?,
-            Self::Tx(tx) => sql.fetch_optional(&mut tx.connection).await?,
-        };
-        row.as_ref().map(read).transpose()
+    pub(crate) async fn one<T>(self, sql: Sql<'_>, read: Read<T>) -> Result<Option<T>, StoreError> {
+        self.source().one(sql, read).await
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        match self {
+            Self::Store(store) => store.readers().engine(),
+            Self::Tx(tx) => tx.engine(),
+        }
+    }
+
+    fn source(self) -> Source<'a> {
+        match self {
+            Self::Store(store) => Source::Pool(store.readers()),
+            Self::Tx(tx) => Source::Link(&mut tx.link),
+        }
     }
 }

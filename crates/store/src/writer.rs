@@ -9,12 +9,13 @@ use std::time::Duration;
 use chancery_model::{Changed, Hash, Position, Session, Timestamp};
 use chancery_tlog::leaf_hash;
 use futures_util::FutureExt;
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use tokio::sync::mpsc;
 
 use crate::bodies::frame;
+use crate::ending::Ending;
 use crate::job::{Job, Prepared};
 use crate::log::Chain;
+use crate::open::postgres::Server;
 use crate::pending::Leaves;
 use crate::row::int;
 use crate::store::Shared;
@@ -30,23 +31,28 @@ const JOBS: usize = 4096;
 const BYTES: usize = 8 << 20;
 
 pub(crate) struct Writer {
-    tx: Tx,
-    chain: Chain,
-    inbox: mpsc::UnboundedReceiver<Job>,
-    shared: Arc<Shared>,
-    sql: Statements,
+    pub(crate) tx: Tx,
+    pub(crate) chain: Chain,
+    pub(crate) inbox: mpsc::UnboundedReceiver<Job>,
+    pub(crate) shared: Arc<Shared>,
+    ending: Ending,
+    /// Where a lost connection is made again.
+    pub(crate) server: Option<Server>,
 }
 
-/// The texts that end a commit, in one go: each statement of its own would cost two thread switches.
-struct Statements {
-    /// A single statement commits by itself.
-    entries: SqlStr,
-    /// After changes.
-    entries_commit: SqlStr,
-    /// With sessions, and nothing before.
-    begin_sessions_entries_commit: SqlStr,
-    /// With sessions, after changes.
-    sessions_entries_commit: SqlStr,
+/// What a commit is about to make true.
+pub(crate) struct Made {
+    /// Where the chain ended before.
+    pub(crate) before: Chain,
+    pub(crate) leaves: Leaves,
+}
+
+/// Why there is none.
+enum Failed {
+    /// The connection was lost, before the commit was sent or after.
+    Lost { why: StoreError, sent: Option<Made> },
+    /// Nobody knows what the disk holds, or this process is not what it was.
+    Broken(StoreError),
 }
 
 /// The entries of one commit, in the form of its row.
@@ -58,8 +64,15 @@ struct Segment {
 }
 
 impl Writer {
-    pub(crate) fn new(tx: Tx, chain: Chain, inbox: mpsc::UnboundedReceiver<Job>, shared: Arc<Shared>) -> Self {
-        Self { tx, chain, inbox, shared, sql: Statements::new() }
+    pub(crate) fn new(
+        tx: Tx,
+        chain: Chain,
+        inbox: mpsc::UnboundedReceiver<Job>,
+        shared: Arc<Shared>,
+        server: Option<Server>,
+    ) -> Self {
+        let ending = Ending::new(tx.engine());
+        Self { tx, chain, inbox, shared, ending, server }
     }
 
     /// Until the store is closed or every handle is dropped.
@@ -120,40 +133,57 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, batch: Vec<Job>) {
+    async fn commit(&mut self, mut batch: Vec<Job>) {
         if let Some(why) = self.shared.failure() {
             return fail_all(batch, &why.to_string());
         }
         let at = self.shared.clock.now();
-        let mut batch = batch;
-        match self.attempt(&mut batch, at).await.and_then(|leaves| self.tell(leaves)) {
+        match self.attempt(&mut batch, at).await {
+            Ok(made) => self.settle(batch, made.leaves, at).await,
+            Err(Failed::Lost { why, sent }) => self.recover(batch, sent, at, &why.to_string()).await,
+            Err(Failed::Broken(why)) => self.break_off(batch, &why),
+        }
+    }
+
+    /// After the commit: tells everybody.
+    pub(crate) async fn settle(&mut self, batch: Vec<Job>, leaves: Leaves, at: Timestamp) {
+        match self.tell(leaves) {
             Ok(leaves) => {
                 self.tx.scrub().await;
                 answer_all(batch, &leaves, at);
             }
-            Err(why) => {
-                let why = why.to_string();
-                self.shared.poison(&why);
-                fail_all(batch, &why);
-            }
+            Err(why) => self.break_off(batch, &why),
         }
     }
 
-    /// Everything in one commit. Changes that refuse leave the batch; any error returned here means that nobody
-    /// knows what the disk holds.
-    async fn attempt(&mut self, batch: &mut Vec<Job>, at: Timestamp) -> Result<Leaves, StoreError> {
+    pub(crate) fn break_off(&self, batch: Vec<Job>, why: &StoreError) {
+        let why = why.to_string();
+        self.shared.poison(&why);
+        fail_all(batch, &why);
+    }
+
+    /// Everything in one commit. Changes that refuse leave the batch.
+    async fn attempt(&mut self, batch: &mut Vec<Job>, at: Timestamp) -> Result<Made, Failed> {
         let changes = batch.iter().any(Job::is_change);
         if changes {
-            self.tx.control("BEGIN IMMEDIATE").await?;
-            self.run_changes(batch).await?;
+            self.begin(batch).await.map_err(Failed::before)?;
         }
-        let first = self.chain.clone();
+        let before = self.chain.clone();
         let segment = self.chain_up(batch);
-        let leaves = Leaves { writer: first.writer, first_seq: first.next_seq, hashes: segment.leaves.clone() };
+        let leaves = Leaves { writer: before.writer, first_seq: before.next_seq, hashes: segment.leaves.clone() };
+        let made = Made { before, leaves };
         let opened: Vec<Arc<Session>> = batch.iter().filter_map(Job::session).cloned().collect();
-        self.insert(&first, segment, &opened, at, changes).await?;
+        let inserted = self.insert(&made.before, segment, &opened, at, changes).await;
         opened.into_iter().for_each(|session| self.tx.note(Changed::Session(session)));
-        Ok(leaves)
+        match inserted {
+            Ok(()) => Ok(made),
+            Err(why) => Err(Failed::after(why, made)),
+        }
+    }
+
+    async fn begin(&mut self, batch: &mut Vec<Job>) -> Result<(), StoreError> {
+        self.tx.control(self.ending.begin()).await?;
+        self.run_changes(batch).await
     }
 
     /// Runs each change in a savepoint, so that one that fails takes nothing with it but its own entry.
@@ -195,7 +225,7 @@ impl Writer {
         if segment.entries.is_empty() {
             return if begun { self.tx.control("COMMIT").await } else { Ok(()) };
         }
-        let sql = sqlx::query(self.sql.ending(begun, !opened.is_empty()))
+        let sql = crate::sql(self.ending.text(begun, !opened.is_empty()))
             .bind(i64::from(first.writer))
             .bind(int(first.next_seq)?)
             .bind(int(self.chain.next_seq - first.next_seq)?)
@@ -204,7 +234,8 @@ impl Writer {
             .bind(segment.entries)
             .bind((!segment.bodies.is_empty()).then_some(segment.bodies));
         let sql = if opened.is_empty() { sql } else { sql.bind(sessions::rows(opened)?) };
-        self.tx.run(sql).await.map(drop)
+        self.tx.run(sql).await?;
+        if begun && self.ending.commits_apart() { self.tx.control("COMMIT").await } else { Ok(()) }
     }
 
     /// After the commit: the sequencer's queue, then the observers.
@@ -225,33 +256,14 @@ impl Writer {
     }
 }
 
-impl Statements {
-    fn new() -> Self {
-        let entries = "INSERT INTO log_segments (writer, first_seq, count, committed_at, leaves, entries, bodies) \
-                       VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        let sessions = sessions::insert_sql("$8");
-        Self {
-            entries: entries.into_sql_str(),
-            entries_commit: made(format!("{entries}; COMMIT")),
-            begin_sessions_entries_commit: made(format!("BEGIN IMMEDIATE; {sessions}; {entries}; COMMIT")),
-            sessions_entries_commit: made(format!("{sessions}; {entries}; COMMIT")),
-        }
+impl Failed {
+    fn before(why: StoreError) -> Self {
+        if why.is_outage() { Self::Lost { why, sent: None } } else { Self::Broken(why) }
     }
 
-    fn ending(&self, begun: bool, sessions: bool) -> SqlStr {
-        let text = match (begun, sessions) {
-            (false, false) => &self.entries,
-            (true, false) => &self.entries_commit,
-            (false, true) => &self.begin_sessions_entries_commit,
-            (true, true) => &self.sessions_entries_commit,
-        };
-        text.clone()
+    fn after(why: StoreError, made: Made) -> Self {
+        if why.is_outage() { Self::Lost { why, sent: Some(made) } } else { Self::Broken(why) }
     }
-}
-
-/// A text made of constants only.
-fn made(text: String) -> SqlStr {
-    AssertSqlSafe(text).into_sql_str()
 }
 
 impl Segment {

@@ -65,8 +65,7 @@ async fn send(agent: &Agent, server: &str, file: &[u8]) -> usize {
 
 /// The arguments of every call at a server that was recorded as allowed, in order.
 async fn recorded(data: &Path, server: &str) -> Vec<String> {
-    let store =
-        Store::open(&Config { path: data.to_owned() }, Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
+    let store = Store::open(&Config::at(data), Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
     let mut seen = Vec::new();
     let mut scan = log::forward(&store, chancery_model::Position { writer: store.writer(), seq: 0 });
     let mut intents = Vec::new();

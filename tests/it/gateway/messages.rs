@@ -186,7 +186,7 @@ async fn what_goes_along_with_a_call_is_kept() {
 
     let data = app.data();
     let _directory = app.stop().await;
-    let store = Store::open(&Config { path: data }, Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
+    let store = Store::open(&Config::at(data), Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
     let DecisionId(position) = intent.parse().unwrap();
     let kept = bodies::get(&store, position).await.unwrap();
     let content = |name: &str| {
@@ -265,7 +265,7 @@ async fn each_resource_that_is_watched_is_decided_and_recorded() {
     let DecisionId(position) = sent.header("chancery-intent").unwrap().parse().unwrap();
     let data = app.data();
     let _directory = app.stop().await;
-    let store = Store::open(&Config { path: data }, Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
+    let store = Store::open(&Config::at(data), Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
     let kept = bodies::get(&store, position).await.unwrap();
     let input = kept.iter().find(|body| body.name == "input").unwrap();
     let input: Value = serde_json::from_slice(&input.kept.as_ref().unwrap().content).unwrap();

@@ -57,7 +57,7 @@ impl Claim {
 /// Opens the store as the product does and verifies the whole log: every hash, every link, every encoding.
 fn verify(dir: &Path, each: impl FnMut(&Entry)) -> Result<(), String> {
     block_on(async {
-        let config = Config { path: dir.to_owned() };
+        let config = Config::at(dir);
         let opened = Store::open(&config, Arc::new(WallClock), Arc::new(Seeded::new(1))).await;
         let store = opened.map_err(|e| e.to_string())?;
         let verified = walk(&store, each).await;

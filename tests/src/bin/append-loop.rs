@@ -7,7 +7,6 @@
 //! It ends when its standard input ends, and with status 3 when the store refuses to write.
 
 use std::io::{BufRead, Write};
-use std::path::PathBuf;
 use std::process::exit;
 use std::sync::Arc;
 
@@ -33,7 +32,7 @@ async fn main() {
     let [dir, run, mode, rest @ ..] = args.as_slice() else { exit(USAGE) };
     let early = rest.last().is_some_and(|last| last == "early");
     let seed = u64::from(std::process::id());
-    let config = Config { path: PathBuf::from(dir) };
+    let config = Config::at(dir);
     let store = match Store::open(&config, Arc::new(WallClock), Arc::new(Seeded::new(seed))).await {
         Ok(store) => store,
         Err(why) => refused(&why),

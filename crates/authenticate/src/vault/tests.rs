@@ -55,7 +55,7 @@ fn the_key_is_made_once_and_only_its_owner_reads_it() {
 async fn a_lost_key_is_not_replaced_once_something_is_sealed() {
     let dir = tempfile::tempdir().unwrap();
     let (file, data) = (dir.path().join("keys/kek"), dir.path().join("data"));
-    let settings = chancery_store::Config { path: data.clone() };
+    let settings = chancery_store::Config::at(&data);
     let (clock, random) = (crate::testing::MockClock::at(1_795_000_000), Counting::from(1));
     let store = Store::open(&settings, clock.clone(), random.clone()).await.unwrap();
     let open = async || Vault::of(&store, &file, &data, random.clone()).await;

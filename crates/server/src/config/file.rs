@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use chancery_model::Secret;
 use serde::Deserialize;
 
 use super::{
@@ -17,6 +18,7 @@ const PORT: u16 = 8420;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     data: Option<PathBuf>,
+    store: Database,
     listen: Option<SocketAddr>,
     public_url: Option<String>,
     hosts: Vec<String>,
@@ -32,6 +34,14 @@ pub(super) struct File {
     record_fields: Vec<String>,
     spiffe: Option<Spiffe>,
     tls: Option<Tls>,
+}
+
+/// Where entries and nouns are. The address holds a password: it may stand in a file of its own.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Database {
+    url: Option<String>,
+    url_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,6 +65,7 @@ impl File {
             Ok((name, upstream))
         });
         Ok(Config {
+            database: self.store.resolve(base)?,
             data: self.data.map_or_else(|| places.data.clone(), at),
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], PORT))),
             public_url: self.public_url,
@@ -73,6 +84,33 @@ impl File {
             tls: self.tls.map(|tls| tls.at(base)),
             path: places.path.clone(),
         })
+    }
+}
+
+impl Database {
+    fn resolve(self, base: &Path) -> Result<Option<Secret>, ConfigError> {
+        let url = match (self.url, self.url_file) {
+            (None, None) => return Ok(None),
+            (Some(url), None) => url,
+            (None, Some(file)) => {
+                let file = base.join(file);
+                let read = std::fs::read_to_string(&file);
+                read.map_err(|e| ConfigError::key("store.url_file", format!("{}: {e}", file.display())))?
+            }
+            (Some(_), Some(_)) => return Err(ConfigError::key("store", "takes either `url` or `url_file`")),
+        };
+        let url = url.trim();
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(ConfigError::key("store", "the address does not begin with `postgres://`"));
+        }
+        Ok(Some(Secret::new(url.to_owned())))
+    }
+}
+
+/// Shows nothing of the address.
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("url_file", &self.url_file).finish_non_exhaustive()
     }
 }
 

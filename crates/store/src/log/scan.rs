@@ -62,7 +62,7 @@ impl Scan {
              WHERE writer = $1 AND first_seq >= COALESCE((SELECT MAX(first_seq) FROM log_segments \
              WHERE writer = $1 AND first_seq <= $2), $2) ORDER BY first_seq LIMIT $3"
         };
-        let sql = sqlx::query(text).bind(i64::from(self.writer)).bind(int(self.next)?).bind(i64::from(self.rows));
+        let sql = crate::sql(text).bind(i64::from(self.writer)).bind(int(self.next)?).bind(i64::from(self.rows));
         let segments = Reader::from(&self.store).all(sql, segment::read).await?;
         let bytes: usize = segments.iter().map(Segment::len).sum();
         self.rows = match bytes {

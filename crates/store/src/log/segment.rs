@@ -1,10 +1,9 @@
 //! The entries of one commit.
 
 use chancery_model::{DecodeError, Entry, Hash, Position, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
 use crate::StoreError;
-use crate::row::Columns;
+use crate::row::{Columns, Row};
 
 /// A row of the log: entries that became durable together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +111,7 @@ impl DoubleEndedIterator for Entries<'_> {
 
 impl ExactSizeIterator for Entries<'_> {}
 
-pub(super) fn read(row: &SqliteRow) -> Result<Segment, StoreError> {
+pub(super) fn read(row: &Row) -> Result<Segment, StoreError> {
     let (writer, first_seq) = (row.number("writer")?, row.count("first_seq")?);
     let entries = row.blob("entries")?;
     let leaves = row.blob("leaves")?;
@@ -124,7 +123,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Segment, StoreError> {
     Ok(Segment { writer, first_seq, committed_at: row.time("committed_at")?, leaves, entries, places })
 }
 
-pub(super) fn read_writer(row: &SqliteRow) -> Result<(u32, u64), StoreError> {
+pub(super) fn read_writer(row: &Row) -> Result<(u32, u64), StoreError> {
     Ok((row.number("writer")?, row.count("entries")?))
 }
 

@@ -16,14 +16,9 @@ pub(crate) struct Tail {
 
 /// Enters the writer if it is new, checks its last commit, and compares the log with the newest checkpoint.
 pub(crate) async fn examine(tx: &mut Tx, writer: u32, now: Timestamp) -> Result<Tail, StoreError> {
-    let enter = sqlx::query("INSERT INTO log_writers (writer, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+    let enter = crate::sql("INSERT INTO log_writers (writer, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING");
     tx.run(enter.bind(i64::from(writer)).bind(now.0)).await?;
-    let newest = sqlx::query(
-        "SELECT writer, first_seq, count, committed_at, leaves, entries FROM log_segments \
-         WHERE writer = $1 ORDER BY first_seq DESC LIMIT 2",
-    );
-    let segments = Reader::from(&mut *tx).all(newest.bind(i64::from(writer)), segment::read).await?;
-    let chain = follow(writer, &segments)?;
+    let chain = chain(tx, writer).await?;
     let entries = writers(&mut *tx).await?.iter().map(|(_, entries)| entries).sum();
     let signed = tree::checkpoint(&mut *tx).await?.map_or(0, |checkpoint| checkpoint.size);
     let sequenced = tree::sequenced_of(&mut *tx, writer).await?;
@@ -31,6 +26,16 @@ pub(crate) async fn examine(tx: &mut Tx, writer: u32, now: Timestamp) -> Result<
         return Err(StoreError::Truncated { entries, signed });
     }
     Ok(Tail { chain, sequenced })
+}
+
+/// Where the writer's chain ends, its last commit checked.
+pub(crate) async fn chain(tx: &mut Tx, writer: u32) -> Result<Chain, StoreError> {
+    let newest = crate::sql(
+        "SELECT writer, first_seq, count, committed_at, leaves, entries FROM log_segments \
+         WHERE writer = $1 ORDER BY first_seq DESC LIMIT 2",
+    );
+    let segments = Reader::from(tx).all(newest.bind(i64::from(writer)), segment::read).await?;
+    follow(writer, &segments)
 }
 
 /// Hashes the last commit again and follows its chain, from the last entry of the commit before it.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use chancery_model::{Position, Timestamp};
-use sqlx::sqlite::SqliteRow;
 
 use crate::pending::Leaves;
-use crate::row::{Columns, int};
+use crate::row::{Columns, Row, int};
 use crate::{Reader, Store, StoreError, Tx};
 
 /// A hash tile (C2SP tlog-tiles, height 8).
@@ -67,7 +66,7 @@ pub async fn unsequenced(store: &Store, limit: u64) -> Result<Vec<Leaves>, Store
     if !in_memory.is_empty() {
         return Ok(in_memory);
     }
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT writer, first_seq, leaves FROM log_segments WHERE writer = $1 AND first_seq >= $2 \
          ORDER BY first_seq LIMIT $3",
     )
@@ -120,7 +119,7 @@ async fn write(tx: &mut Tx, publication: Publication) -> Result<(), StoreError> 
 }
 
 async fn put_run(tx: &mut Tx, run: &Sequenced) -> Result<(), StoreError> {
-    let sql = sqlx::query("INSERT INTO log_sequence (first_index, writer, first_seq, count) VALUES ($1, $2, $3, $4)")
+    let sql = crate::sql("INSERT INTO log_sequence (first_index, writer, first_seq, count) VALUES ($1, $2, $3, $4)")
         .bind(int(run.first_index)?)
         .bind(i64::from(run.writer))
         .bind(int(run.first_seq)?)
@@ -129,7 +128,7 @@ async fn put_run(tx: &mut Tx, run: &Sequenced) -> Result<(), StoreError> {
 }
 
 async fn put_tile(tx: &mut Tx, tile: Tile) -> Result<(), StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "INSERT INTO log_tiles (level, idx, width, hashes) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (level, idx) DO UPDATE SET width = excluded.width, hashes = excluded.hashes \
          WHERE excluded.width > log_tiles.width",
@@ -142,7 +141,7 @@ async fn put_tile(tx: &mut Tx, tile: Tile) -> Result<(), StoreError> {
 }
 
 async fn put_checkpoint(tx: &mut Tx, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "INSERT INTO log_checkpoints (size, note, signed_at) VALUES ($1, $2, $3) \
          ON CONFLICT (size) DO UPDATE SET note = excluded.note, signed_at = excluded.signed_at",
     )
@@ -154,12 +153,12 @@ async fn put_checkpoint(tx: &mut Tx, checkpoint: &Checkpoint) -> Result<(), Stor
 
 /// The newest checkpoint.
 pub async fn checkpoint(from: impl Into<Reader<'_>>) -> Result<Option<Checkpoint>, StoreError> {
-    from.into().one(sqlx::query("SELECT * FROM log_checkpoints ORDER BY size DESC LIMIT 1"), read_checkpoint).await
+    from.into().one(crate::sql("SELECT * FROM log_checkpoints ORDER BY size DESC LIMIT 1"), read_checkpoint).await
 }
 
 /// How many entries are in the tree.
 pub async fn size(from: impl Into<Reader<'_>>) -> Result<u64, StoreError> {
-    let sql = sqlx::query("SELECT first_index + count AS size FROM log_sequence ORDER BY first_index DESC LIMIT 1");
+    let sql = crate::sql("SELECT first_index + count AS size FROM log_sequence ORDER BY first_index DESC LIMIT 1");
     Ok(from.into().one(sql, |row| row.count("size")).await?.unwrap_or(0))
 }
 
@@ -169,7 +168,7 @@ pub async fn sequenced(
     first_index: u64,
     limit: u32,
 ) -> Result<Vec<Sequenced>, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT * FROM log_sequence WHERE first_index >= COALESCE((SELECT MAX(first_index) FROM log_sequence \
          WHERE first_index <= $1), 0) ORDER BY first_index LIMIT $2",
     )
@@ -180,7 +179,7 @@ pub async fn sequenced(
 
 /// Which entry is at a leaf of the tree.
 pub async fn position_at(from: impl Into<Reader<'_>>, index: u64) -> Result<Option<Position>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM log_sequence WHERE first_index <= $1 ORDER BY first_index DESC LIMIT 1");
+    let sql = crate::sql("SELECT * FROM log_sequence WHERE first_index <= $1 ORDER BY first_index DESC LIMIT 1");
     let run = from.into().one(sql.bind(int(index)?), read_run).await?;
     let holds = run.filter(|run| index < run.first_index + run.count);
     Ok(holds.map(|run| Position { writer: run.writer, seq: run.first_seq + (index - run.first_index) }))
@@ -189,7 +188,7 @@ pub async fn position_at(from: impl Into<Reader<'_>>, index: u64) -> Result<Opti
 /// At which leaf of the tree an entry is, if it is in the tree already.
 pub async fn index_of(from: impl Into<Reader<'_>>, position: Position) -> Result<Option<u64>, StoreError> {
     let sql =
-        sqlx::query("SELECT * FROM log_sequence WHERE writer = $1 AND first_seq <= $2 ORDER BY first_seq DESC LIMIT 1")
+        crate::sql("SELECT * FROM log_sequence WHERE writer = $1 AND first_seq <= $2 ORDER BY first_seq DESC LIMIT 1")
             .bind(i64::from(position.writer))
             .bind(int(position.seq)?);
     let run = from.into().one(sql, read_run).await?;
@@ -199,7 +198,7 @@ pub async fn index_of(from: impl Into<Reader<'_>>, position: Position) -> Result
 
 /// One tile, as wide as it is by now.
 pub async fn tile(from: impl Into<Reader<'_>>, level: u8, index: u64) -> Result<Option<Tile>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM log_tiles WHERE level = $1 AND idx = $2");
+    let sql = crate::sql("SELECT * FROM log_tiles WHERE level = $1 AND idx = $2");
     from.into().one(sql.bind(i64::from(level)).bind(int(index)?), read_tile).await
 }
 
@@ -210,7 +209,7 @@ pub async fn tiles(
     first_index: u64,
     limit: u32,
 ) -> Result<Vec<Tile>, StoreError> {
-    let sql = sqlx::query("SELECT * FROM log_tiles WHERE level = $1 AND idx >= $2 ORDER BY idx LIMIT $3")
+    let sql = crate::sql("SELECT * FROM log_tiles WHERE level = $1 AND idx >= $2 ORDER BY idx LIMIT $3")
         .bind(i64::from(level))
         .bind(int(first_index)?)
         .bind(i64::from(limit));
@@ -219,17 +218,17 @@ pub async fn tiles(
 
 /// The first sequence number of a writer that is not in the tree.
 pub(crate) async fn sequenced_of(from: impl Into<Reader<'_>>, writer: u32) -> Result<u64, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT first_seq + count AS next FROM log_sequence WHERE writer = $1 ORDER BY first_seq DESC LIMIT 1",
     );
     Ok(from.into().one(sql.bind(i64::from(writer)), |row| row.count("next")).await?.unwrap_or(0))
 }
 
-fn read_leaves(row: &SqliteRow) -> Result<Leaves, StoreError> {
+fn read_leaves(row: &Row) -> Result<Leaves, StoreError> {
     Ok(Leaves { writer: row.number("writer")?, first_seq: row.count("first_seq")?, hashes: row.blob("leaves")? })
 }
 
-fn read_run(row: &SqliteRow) -> Result<Sequenced, StoreError> {
+fn read_run(row: &Row) -> Result<Sequenced, StoreError> {
     Ok(Sequenced {
         first_index: row.count("first_index")?,
         writer: row.number("writer")?,
@@ -238,7 +237,7 @@ fn read_run(row: &SqliteRow) -> Result<Sequenced, StoreError> {
     })
 }
 
-fn read_tile(row: &SqliteRow) -> Result<Tile, StoreError> {
+fn read_tile(row: &Row) -> Result<Tile, StoreError> {
     Ok(Tile {
         level: row.number("level")?,
         index: row.count("idx")?,
@@ -247,6 +246,6 @@ fn read_tile(row: &SqliteRow) -> Result<Tile, StoreError> {
     })
 }
 
-fn read_checkpoint(row: &SqliteRow) -> Result<Checkpoint, StoreError> {
+fn read_checkpoint(row: &Row) -> Result<Checkpoint, StoreError> {
     Ok(Checkpoint { size: row.count("size")?, note: row.text("note")?, signed_at: row.time("signed_at")? })
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use chancery_model::{AgentState, Changed};
 use futures_util::future::join_all;
 
-use super::{agent, change_of, draft, open, verified};
+use super::{agent, change_of, draft, open, place, verified};
 use crate::{StoreError, agents};
 
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -14,7 +14,7 @@ struct NotOn(&'static str);
 
 #[tokio::test]
 async fn a_change_and_its_entry_are_both_there() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let crm = agent("crm", 1);
     let new = crm.clone();
@@ -35,7 +35,7 @@ async fn a_change_and_its_entry_are_both_there() {
 
 #[tokio::test]
 async fn a_change_that_refuses_leaves_no_trace() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let told = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&told);
@@ -58,7 +58,7 @@ async fn a_change_that_refuses_leaves_no_trace() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_takes_nothing_else_with_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let writes = (0..40u64).map(|n| {
         // Every fourth name is the same: only one of them can be first.
@@ -77,7 +77,7 @@ async fn a_refusal_takes_nothing_else_with_it() {
 
 #[tokio::test]
 async fn a_change_that_panics_is_undone_and_the_writer_lives() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let crm = agent("crm", 1);
     let later = store
@@ -98,7 +98,7 @@ async fn a_change_that_panics_is_undone_and_the_writer_lives() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn observers_are_told_in_order_and_before_the_author() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&seen);
@@ -125,7 +125,7 @@ async fn observers_are_told_in_order_and_before_the_author() {
 
 #[tokio::test]
 async fn a_later_change_sees_an_earlier_one_of_the_same_commit() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let crm = agent("crm", 1);
     let (first, second) = (crm.clone(), crm.clone());
@@ -145,3 +145,12 @@ async fn a_later_change_sees_an_earlier_one_of_the_same_commit() {
     assert_eq!(suspended.unwrap().value.state, AgentState::Suspended);
     assert_eq!(agents::get(&store, &crm.id).await.unwrap().unwrap().epoch, 1);
 }
+
+pub(super) const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![
+    a_change_and_its_entry_are_both_there,
+    a_change_that_refuses_leaves_no_trace,
+    a_refusal_takes_nothing_else_with_it,
+    a_change_that_panics_is_undone_and_the_writer_lives,
+    observers_are_told_in_order_and_before_the_author,
+    a_later_change_sees_an_earlier_one_of_the_same_commit,
+];

@@ -2,7 +2,7 @@
 
 use chancery_tlog::salted_hash;
 
-use super::{draft, draft_with_body, open, verified};
+use super::{draft, draft_with_body, open, place, verified};
 use crate::{bodies, log};
 
 const CANARY: &[u8] = b"the-name-of-a-person-who-asked-to-be-forgotten";
@@ -14,7 +14,7 @@ fn on_disk(dir: &std::path::Path) -> bool {
 
 #[tokio::test]
 async fn a_body_matches_its_commitment() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let at = store.append(draft_with_body("x", CANARY)).await.unwrap().position();
     let entry = log::entry(&store, at).await.unwrap().unwrap();
@@ -28,7 +28,7 @@ async fn a_body_matches_its_commitment() {
 
 #[tokio::test]
 async fn erasing_leaves_the_entry_and_takes_the_content_off_the_disk() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let (keep, forget, later) = tokio::join!(
         store.append(draft_with_body("keep", b"kept")),
@@ -53,7 +53,7 @@ async fn erasing_leaves_the_entry_and_takes_the_content_off_the_disk() {
 
 #[tokio::test]
 async fn erasing_what_is_not_there_erases_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let at = store.append(draft_with_body("x", CANARY)).await.unwrap().position();
     let nothing = store
@@ -66,7 +66,7 @@ async fn erasing_what_is_not_there_erases_nothing() {
 
 #[tokio::test]
 async fn bodies_of_a_range_come_in_order() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     for n in 0..10u8 {
         let draft = if n % 2 == 0 { draft_with_body("even", &[n]) } else { draft("odd") };
@@ -76,3 +76,9 @@ async fn bodies_of_a_range_come_in_order() {
     let contents: Vec<u8> = found.iter().map(|b| b.kept.as_ref().unwrap().content[0]).collect();
     assert_eq!(contents, [4, 6, 8]);
 }
+
+pub(super) const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![
+    a_body_matches_its_commitment,
+    erasing_what_is_not_there_erases_nothing,
+    bodies_of_a_range_come_in_order,
+];

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use super::{agent, change_of, draft, open, verified};
+use super::{agent, change_of, draft, open, place, verified};
 use crate::{Store, StoreError, agents};
 
 /// From now on the database file cannot grow: what a full disk is to SQLite.
@@ -23,7 +23,7 @@ async fn append_until_it_fails(store: &Store) -> (usize, StoreError) {
 
 #[tokio::test]
 async fn failed_and_not_there() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     store.append(draft("before")).await.unwrap();
     fill_the_disk(&store).await;
@@ -37,7 +37,7 @@ async fn failed_and_not_there() {
 /// The commit succeeds and what comes after it fails: the author hears an error although the entry is on the disk.
 #[tokio::test]
 async fn failed_and_there() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     store.observe(Box::new(|_| panic!("this copy is lost")));
     let crm = agent("crm", 1);
@@ -54,7 +54,7 @@ async fn failed_and_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_commit_is_everybodys_error_and_the_last() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     fill_the_disk(&store).await;
     let long = "x".repeat(10_000);
@@ -77,7 +77,7 @@ async fn a_failed_commit_is_everybodys_error_and_the_last() {
 /// A change that meets the full disk may have undone the whole transaction: its neighbours must not be acknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_inside_a_change_acknowledges_nobody_wrongly() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     fill_the_disk(&store).await;
     let writes = (0..200u64).map(|n| {
@@ -96,10 +96,12 @@ async fn a_full_disk_inside_a_change_acknowledges_nobody_wrongly() {
 
 #[tokio::test]
 async fn a_closed_store_refuses() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let pending = store.append(draft("handed over"));
     let (appended, ()) = tokio::join!(pending, store.close());
     assert_eq!(appended.unwrap().position().seq, 0, "what was handed over before is finished");
     assert!(matches!(store.append(draft("late")).await, Err(StoreError::Closed)));
 }
+
+pub(super) const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![failed_and_there, a_closed_store_refuses,];

@@ -8,12 +8,12 @@ use chancery_model::{AgentId, Changed, Session, SessionId, SessionState, Span, T
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 
-use super::{Counting, agent, change_of, commits, draft, draft_with_body, open, verified};
+use super::{Counting, agent, change_of, commits, draft, draft_with_body, open, place, verified};
 use crate::{StoreError, agents, bodies, sessions};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_appends_share_commits() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let tasks = (0..200).map(|n| {
         let store = store.clone();
@@ -34,7 +34,7 @@ async fn concurrent_appends_share_commits() {
 
 #[tokio::test]
 async fn one_after_the_other_is_one_commit_each() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     for n in 0..10u64 {
         assert_eq!(store.append(draft("x")).await.unwrap().position().seq, n);
@@ -44,7 +44,7 @@ async fn one_after_the_other_is_one_commit_each() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn authors_who_go_away_leave_the_batch_whole() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     for n in 0..300 {
         match n % 3 {
@@ -66,7 +66,7 @@ async fn authors_who_go_away_leave_the_batch_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_is_bounded_in_bytes() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let big = vec![7u8; 1 << 20];
     let appended = join_all((0..20).map(|n| store.append(draft_with_body(&n.to_string(), &big)))).await;
@@ -80,7 +80,7 @@ async fn a_commit_is_bounded_in_bytes() {
 
 #[tokio::test]
 async fn an_entry_over_the_limit_is_refused_and_nothing_else() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let refused = store.append(draft(&"x".repeat(1 << 20))).await;
     assert!(matches!(refused, Err(StoreError::TooLarge { .. })));
@@ -91,7 +91,7 @@ async fn an_entry_over_the_limit_is_refused_and_nothing_else() {
 
 #[tokio::test]
 async fn a_patient_entry_goes_along_with_one_that_is_waited_for() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let patient = tokio::spawn({
         let store = store.clone();
@@ -106,7 +106,7 @@ async fn a_patient_entry_goes_along_with_one_that_is_waited_for() {
 
 #[tokio::test]
 async fn a_patient_entry_alone_is_committed_soon() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let limit = std::time::Duration::from_secs(10);
     let durable = tokio::time::timeout(limit, store.append_patiently(draft("alone"))).await.unwrap().unwrap();
@@ -144,7 +144,7 @@ fn session(agent: &AgentId, number: u64) -> Session {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_are_opened_together_and_beside_changes() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let crm = agent("crm", 1);
     let new = crm.clone();
@@ -191,7 +191,7 @@ async fn sessions_are_opened_together_and_beside_changes() {
 
 #[tokio::test]
 async fn a_session_that_the_database_refuses_is_nobodys() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let nobodys = session(&agent("crm", 1).id, 1);
     let refused = store.open_session(draft("of nobody"), nobodys.clone()).await;
@@ -199,3 +199,15 @@ async fn a_session_that_the_database_refuses_is_nobodys() {
     assert_eq!(sessions::get(&store, &nobodys.id).await.unwrap(), None);
     assert!(verified(&store).await.is_empty(), "nor is its entry there");
 }
+
+pub(super) const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![
+    concurrent_appends_share_commits,
+    one_after_the_other_is_one_commit_each,
+    authors_who_go_away_leave_the_batch_whole,
+    a_commit_is_bounded_in_bytes,
+    an_entry_over_the_limit_is_refused_and_nothing_else,
+    a_patient_entry_goes_along_with_one_that_is_waited_for,
+    a_patient_entry_alone_is_committed_soon,
+    sessions_are_opened_together_and_beside_changes,
+    a_session_that_the_database_refuses_is_nobodys,
+];

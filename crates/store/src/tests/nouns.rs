@@ -7,7 +7,7 @@ use chancery_model::{
     Span, Timestamp, Tool, ToolState,
 };
 
-use super::{Counting, agent, draft, open};
+use super::{Counting, agent, draft, open, place};
 use crate::connections::SealedConnection;
 use crate::enrolments::Enrolment;
 use crate::keys::SealedKey;
@@ -34,7 +34,7 @@ fn later(seconds: i64) -> Timestamp {
 
 #[tokio::test]
 async fn agents_and_their_codes() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let crm = agent("crm", 1);
     let new = crm.clone();
@@ -74,7 +74,7 @@ async fn agents_and_their_codes() {
 
 #[tokio::test]
 async fn sessions_belong_to_agents() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let crm = agent("crm", 1);
     let session = Session {
@@ -120,7 +120,7 @@ async fn sessions_belong_to_agents() {
 
 #[tokio::test]
 async fn grants_end() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let grant = Grant {
         id: GrantId::new(NOW, &Counting(5.into())),
@@ -149,7 +149,7 @@ async fn grants_end() {
 
 #[tokio::test]
 async fn tools_of_servers() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let tool = Tool {
         server: "billing".into(),
@@ -179,7 +179,7 @@ async fn tools_of_servers() {
 
 #[tokio::test]
 async fn sealed_things_show_nothing_of_themselves() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let key = SealedKey {
         id: "k1".into(),
@@ -219,7 +219,7 @@ async fn sealed_things_show_nothing_of_themselves() {
 
 #[tokio::test]
 async fn one_open_finding_per_rule_and_subject() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let finding = |evidence: &str, at: Timestamp| Finding {
         rule: "bearer-allowed".into(),
@@ -247,7 +247,7 @@ async fn one_open_finding_per_rule_and_subject() {
 
 #[tokio::test]
 async fn policy_sets_are_kept_as_they_were() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let set = |version: &str, at: Timestamp| PolicySet {
         version: version.into(),
@@ -265,7 +265,7 @@ async fn policy_sets_are_kept_as_they_were() {
 
 #[tokio::test]
 async fn connections_are_replaced_as_a_whole_and_removed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let first = SealedConnection {
         id: "crm".into(),
@@ -292,3 +292,14 @@ async fn connections_are_replaced_as_a_whole_and_removed() {
     assert_eq!(connections::get(&store, "billing").await.unwrap(), None);
     assert_eq!(connections::get(&store, "crm/mara").await.unwrap(), Some(own));
 }
+
+pub(super) const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![
+    agents_and_their_codes,
+    sessions_belong_to_agents,
+    grants_end,
+    tools_of_servers,
+    sealed_things_show_nothing_of_themselves,
+    one_open_finding_per_rule_and_subject,
+    policy_sets_are_kept_as_they_were,
+    connections_are_replaced_as_a_whole_and_removed,
+];

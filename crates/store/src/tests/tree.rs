@@ -2,7 +2,7 @@
 
 use chancery_model::{Position, Timestamp};
 
-use super::{draft, open};
+use super::{draft, open, place};
 use crate::log::{self, Checkpoint, Publication, Sequenced, Tile};
 use crate::{Store, StoreError};
 
@@ -28,7 +28,7 @@ async fn waiting(store: &Store) -> Vec<u64> {
 
 #[tokio::test]
 async fn what_is_published_waits_no_more() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     append(&store, 5).await;
     assert_eq!(waiting(&store).await, [0, 1, 2, 3, 4]);
@@ -48,7 +48,7 @@ async fn what_is_published_waits_no_more() {
 
 #[tokio::test]
 async fn the_leaves_that_wait_are_those_of_the_entries() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     let durable = store.append(draft("x")).await.unwrap();
     let runs = log::unsequenced(&store, 10).await.unwrap();
@@ -57,7 +57,7 @@ async fn the_leaves_that_wait_are_those_of_the_entries() {
 
 #[tokio::test]
 async fn a_limit_takes_whole_commits_and_at_least_one() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     append(&store, 4).await;
     assert_eq!(log::unsequenced(&store, 2).await.unwrap().len(), 2);
@@ -66,7 +66,7 @@ async fn a_limit_takes_whole_commits_and_at_least_one() {
 
 #[tokio::test]
 async fn a_publication_that_does_not_follow_is_refused_whole() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     append(&store, 5).await;
     log::publish(&store, publication(0, 2)).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_publication_that_does_not_follow_is_refused_whole() {
 
 #[tokio::test]
 async fn places_in_the_tree_are_found_both_ways() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     append(&store, 5).await;
     log::publish(&store, publication(0, 2)).await.unwrap();
@@ -101,7 +101,7 @@ async fn places_in_the_tree_are_found_both_ways() {
 
 #[tokio::test]
 async fn entries_are_found_by_position_and_in_both_directions() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let store = open(&dir).await;
     for n in 0..40 {
         store.append(draft(&n.to_string())).await.unwrap();
@@ -120,3 +120,12 @@ async fn entries_are_found_by_position_and_in_both_directions() {
     assert_eq!(first.first_seq, 35);
     assert_eq!(log::writers(&store).await.unwrap(), [(0, 40)]);
 }
+
+pub(super) const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![
+    what_is_published_waits_no_more,
+    the_leaves_that_wait_are_those_of_the_entries,
+    a_limit_takes_whole_commits_and_at_least_one,
+    a_publication_that_does_not_follow_is_refused_whole,
+    places_in_the_tree_are_found_both_ways,
+    entries_are_found_by_position_and_in_both_directions,
+];

@@ -32,7 +32,7 @@ const MOST: u32 = 60;
 /// Data with a history, as the process finds it.
 fn history(dir: &Path) -> Seen {
     block_on(async {
-        let config = Config { path: dir.to_owned() };
+        let config = Config::at(dir);
         let store = Store::open(&config, Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
         let mut seen = Seen::new();
         for n in 0..20 {
@@ -72,7 +72,7 @@ fn inject(pid: u32, trace: &Path, call: &str, fault: &str, n: u32) -> Child {
 fn history_in_the_wal(dir: &Path) -> Seen {
     let scratch = tempfile::tempdir().unwrap();
     block_on(async {
-        let config = Config { path: scratch.path().to_owned() };
+        let config = Config::at(scratch.path());
         let store = Store::open(&config, Arc::new(WallClock), Arc::new(Seeded::new(1))).await.unwrap();
         let mut seen = Seen::new();
         for n in 0..HISTORY {

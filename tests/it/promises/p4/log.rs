@@ -19,7 +19,7 @@ pub fn signer() -> Signer {
 pub async fn recorded(n: usize) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(Ticking(AtomicI64::new(1_795_000_000_000_000)));
-    let config = Config { path: directory.path().join("data") };
+    let config = Config::at(directory.path().join("data"));
     let store = Store::open(&config, Arc::clone(&clock), Arc::new(Counting(AtomicU64::new(0)))).await.unwrap();
     let recorder = Recorder::new(store, signer(), clock);
     let mut written = 0;

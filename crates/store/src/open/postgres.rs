@@ -1,0 +1,150 @@
+//! A database somewhere else: PostgreSQL.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chancery_model::Secret;
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
+
+use super::{Opened, migrations};
+use crate::StoreError;
+use crate::link::{Link, Pool, Source};
+use crate::row::Columns;
+
+/// The kinds of advisory locks: one per writer, held as long as it lives.
+const WRITER_LOCK: i64 = 0x4348_414e;
+/// How often, and how many times, it is asked for: who held it may have died a moment ago.
+const EVERY: Duration = Duration::from_millis(100);
+const TIMES: usize = 50;
+
+/// What each session is told. A node that stops in the middle of a transaction must not hold up the others.
+const SETTINGS: [(&str, &str); 5] = [
+    ("synchronous_commit", "on"),
+    ("default_transaction_isolation", "read committed"),
+    ("idle_in_transaction_session_timeout", "5000"),
+    ("client_encoding", "UTF8"),
+    ("jit", "off"),
+];
+
+/// How to reach the database.
+pub(crate) struct Server {
+    options: PgConnectOptions,
+    writer: u32,
+}
+
+pub(super) async fn open(url: &Secret, writer: u32) -> Result<Opened, StoreError> {
+    let server = Server { options: options(url)?, writer };
+    let mut connection = server.options.connect().await.map_err(|e| cannot(&e))?;
+    migrations::postgres().run(&mut connection).await.map_err(|e| cannot(&e))?;
+    let mut link = Link::Postgres(connection);
+    require_durable(&mut link).await?;
+    server.claim(&mut link).await?;
+    let readers = Pool::Postgres(server.readers());
+    Ok(Opened { link, readers, server: Some(server) })
+}
+
+/// What is not said of a host is the strict form: a remote one has to show a certificate for its name.
+fn options(url: &Secret) -> Result<PgConnectOptions, StoreError> {
+    // The address is not in the error: it holds the password.
+    let options = PgConnectOptions::from_str(url.expose())
+        .map_err(|_| StoreError::Connect("the address is not `postgres://user:password@host:port/name`".to_owned()))?;
+    let stated = url.expose().contains("sslmode=") || url.expose().contains("ssl-mode=");
+    let host = options.get_host();
+    let local = options.get_socket().is_some() || host.starts_with('/') || is_loopback(host);
+    let options = if stated || local { options } else { options.ssl_mode(PgSslMode::VerifyFull) };
+    Ok(options.application_name("chancery").options(SETTINGS).disable_statement_logging())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+impl Server {
+    fn readers(&self) -> PgPool {
+        PgPoolOptions::new()
+            .min_connections(0)
+            .max_connections(8)
+            .acquire_timeout(Duration::from_secs(5))
+            .idle_timeout(Duration::from_secs(60))
+            .connect_lazy_with(self.options.clone())
+    }
+
+    /// A new connection for the writer, after it lost one. The session that was lost is ended if it is still there, and
+    /// its locks are gone before this returns: whatever it was about to commit is committed by then or never.
+    pub(crate) async fn reconnect(&self) -> Result<Link, StoreError> {
+        let connection: PgConnection = self.options.connect().await.map_err(StoreError::Database)?;
+        let mut link = Link::Postgres(connection);
+        require_durable(&mut link).await?;
+        let end = crate::sql(
+            "SELECT pg_terminate_backend(pid) AS ended FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 \
+             AND objid = $2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+             AND granted AND pid <> pg_backend_pid()",
+        );
+        let end = end.bind(WRITER_LOCK).bind(i64::from(self.writer));
+        Source::Link(&mut link).one(end, |row| row.int("ended")).await?;
+        self.claim(&mut link).await?;
+        Ok(link)
+    }
+
+    /// Takes the writer's lock, which the session holds until it ends. Two processes with one writer's number would
+    /// refuse each other's entries: the second is refused at once.
+    async fn claim(&self, link: &mut Link) -> Result<(), StoreError> {
+        for _ in 0..TIMES {
+            let ask = crate::sql("SELECT pg_try_advisory_lock(CAST($1 AS INT), CAST($2 AS INT)) AS got");
+            let ask = ask.bind(WRITER_LOCK).bind(i64::from(self.writer));
+            if Source::Link(link).one(ask, |row| row.int("got")).await? == Some(1) {
+                return Ok(());
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+        let why =
+            format!("another process writes as node {}: stop that one, or give this one its own number", self.writer);
+        Err(StoreError::Connect(why))
+    }
+}
+
+/// The promise rests on these settings, so they are read back.
+async fn require_durable(link: &mut Link) -> Result<(), StoreError> {
+    for (name, needed) in
+        [("synchronous_commit", "on"), ("fsync", "on"), ("full_page_writes", "on"), ("server_encoding", "UTF8")]
+    {
+        let sql = crate::sql("SELECT current_setting($1) AS setting").bind(name);
+        let found = Source::Link(&mut *link).one(sql, |row| row.text("setting")).await?.unwrap_or_default();
+        if found != needed {
+            return Err(StoreError::Connect(format!(
+                "`{name}` is `{found}` and must be `{needed}`: change it in the database"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn cannot(why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Connect(why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(url: &str) -> PgSslMode {
+        options(&Secret::new(url.to_owned())).unwrap().get_ssl_mode()
+    }
+
+    #[test]
+    fn a_remote_database_shows_a_certificate_unless_somebody_says_otherwise() {
+        assert!(matches!(mode("postgres://a:b@db.example/c"), PgSslMode::VerifyFull));
+        assert!(matches!(mode("postgres://a:b@10.0.0.7/c"), PgSslMode::VerifyFull));
+        assert!(matches!(mode("postgres://a:b@db.example/c?sslmode=disable"), PgSslMode::Disable));
+        assert!(matches!(mode("postgres://a:b@127.0.0.1/c"), PgSslMode::Prefer));
+        assert!(matches!(mode("postgres://a:b@[::1]:5432/c"), PgSslMode::Prefer));
+    }
+
+    #[test]
+    fn an_address_that_is_none_does_not_show_its_password() {
+        let refused = options(&Secret::new("postgres://a:hunter2@db:port/c".to_owned())).unwrap_err();
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
+    }
+}

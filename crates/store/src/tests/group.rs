@@ -49,12 +49,12 @@ async fn authors_who_go_away_leave_the_batch_whole() {
     for n in 0..300 {
         match n % 3 {
             // Polled once, so that it is handed over, then dropped.
-            0 => assert!(store.append(draft(&format!("gone {n}"))).now_or_never().is_none()),
+            0 => drop(store.append(draft(&format!("gone {n}"))).now_or_never()),
             1 => {
                 let change: Option<_> = store
                     .write(draft(&format!("gone with a change {n}")), |_| Box::pin(async { Ok(()) }))
                     .now_or_never();
-                assert!(change.is_none());
+                drop(change);
             }
             _ => drop(store.append(draft(&format!("stays {n}"))).await.unwrap()),
         }

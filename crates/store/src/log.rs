@@ -3,7 +3,7 @@
 //! Nothing here writes entries: only the writer does. [`publish`] writes what can be computed again from the
 //! entries (the order of the tree, its tiles) and the signed checkpoint over it.
 
-use chancery_model::{Entry, Hash, Position};
+use chancery_model::{Entry, Hash, Position, Timestamp};
 
 mod scan;
 mod segment;
@@ -19,7 +19,7 @@ pub use tree::{
 };
 
 use crate::row::int;
-use crate::{Reader, StoreError};
+use crate::{Reader, Store, StoreError};
 
 /// Where a writer's chain ends: what its next entry carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,24 @@ pub async fn bytes(from: impl Into<Reader<'_>>, position: Position) -> Result<Op
 pub async fn entry(from: impl Into<Reader<'_>>, position: Position) -> Result<Option<Entry>, StoreError> {
     let bytes = bytes(from, position).await?;
     bytes.map(|bytes| Entry::decode(&bytes).map_err(|e| segment::unreadable(position, &e))).transpose()
+}
+
+/// The first entry of `writer` in a commit that was made at `at` or later: the number after its last if there is none.
+/// Looks at a few commits only, and takes for granted that clocks went forward.
+pub async fn first_since(store: &Store, writer: u32, at: Timestamp) -> Result<u64, StoreError> {
+    let end = writers(store).await?.into_iter().find(|(known, _)| *known == writer).map_or(0, |(_, end)| end);
+    let (mut low, mut high) = (0, end);
+    while low < high {
+        let position = Position { writer, seq: low + (high - low) / 2 };
+        let found = segment(store, position).await?;
+        let found = found.ok_or_else(|| StoreError::Damaged(format!("entry {} of the log is missing", position.seq)))?;
+        if found.committed_at < at {
+            low = found.end();
+        } else {
+            high = found.first_seq;
+        }
+    }
+    Ok(low)
 }
 
 /// The writers of this log and how many entries each has written.

@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     observers: RwLock<Vec<Arc<Observer>>>,
     failed: watch::Sender<Option<Arc<str>>>,
     closing: watch::Sender<bool>,
+    /// How many commits with entries there were since the start.
+    commits: watch::Sender<u64>,
     lock: Lock,
 }
 
@@ -152,6 +154,11 @@ impl Store {
         observers.push(Arc::new(observer));
     }
 
+    /// Changes with each commit of this process that holds entries, after it. Entries of other nodes it does not tell of.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.inner.shared.commits.subscribe()
+    }
+
     /// Returns once a commit has failed: with the reason, and never otherwise. The process is to exit then.
     pub async fn failed(&self) -> StoreError {
         let mut failed = self.inner.shared.failed.subscribe();
@@ -211,6 +218,7 @@ impl Shared {
             observers: RwLock::default(),
             failed: watch::channel(None).0,
             closing: watch::channel(false).0,
+            commits: watch::channel(0).0,
             lock,
         }
     }
@@ -223,6 +231,11 @@ impl Shared {
             failed.get_or_insert_with(|| why.into());
             first
         });
+    }
+
+    /// Entries were committed: whoever follows the log may look.
+    pub(crate) fn committed(&self) {
+        self.commits.send_modify(|commits| *commits += 1);
     }
 
     /// Why writes are refused, if they are.

@@ -150,6 +150,9 @@ impl Writer {
         match self.tell(leaves) {
             Ok(leaves) => {
                 self.tx.scrub().await;
+                if leaves.count() > 0 {
+                    self.shared.committed();
+                }
                 answer_all(batch, &leaves, at);
             }
             Err(why) => self.break_off(batch, &why),

@@ -62,7 +62,8 @@ pub async fn first_since(store: &Store, writer: u32, at: Timestamp) -> Result<u6
     while low < high {
         let position = Position { writer, seq: low + (high - low) / 2 };
         let found = segment(store, position).await?;
-        let found = found.ok_or_else(|| StoreError::Damaged(format!("entry {} of the log is missing", position.seq)))?;
+        let found =
+            found.ok_or_else(|| StoreError::Damaged(format!("entry {} of the log is missing", position.seq)))?;
         if found.committed_at < at {
             low = found.end();
         } else {

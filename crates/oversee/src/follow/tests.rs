@@ -46,7 +46,7 @@ const NOON: i64 = 1_795_000_000_000_000;
 
 async fn open(dir: &Path) -> Store {
     let (clock, random) = (Arc::new(Ticking(AtomicI64::new(NOON))), Arc::new(Counting(AtomicU64::new(1))));
-    Store::open(&Config { path: dir.to_owned() }, clock, random).await.unwrap()
+    Store::open(&Config::at(dir), clock, random).await.unwrap()
 }
 
 async fn append(store: &Store, detail: &str) -> Position {

@@ -4,9 +4,8 @@
 
 use chancery_model::{Position, Timestamp};
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns, int, word};
+use crate::row::{Columns, Row, int, word};
 use crate::{Reader, Store, StoreError, Tx};
 
 /// Where a message is on its way.
@@ -81,7 +80,7 @@ pub async fn insert(store: &Store, new: Vec<Delivery>) -> Result<(), StoreError>
 
 async fn put_all(tx: &mut Tx, new: &[Delivery]) -> Result<(), StoreError> {
     for one in new {
-        let sql = sqlx::query(
+        let sql = crate::sql(
             "INSERT INTO deliveries (channel, id, event, thread, payload, committed_at, writer, seq, state, \
              attempts, answer, posted, next_at, ended_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (channel, id) DO NOTHING",
@@ -111,7 +110,7 @@ pub async fn record(store: &Store, tried: Delivery) -> Result<(), StoreError> {
 }
 
 async fn put_attempt(tx: &mut Tx, tried: &Delivery) -> Result<(), StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "UPDATE deliveries SET state = $3, attempts = $4, answer = $5, posted = $6, next_at = $7, ended_at = $8 \
          WHERE channel = $1 AND id = $2",
     )
@@ -129,7 +128,7 @@ async fn put_attempt(tx: &mut Tx, tried: &Delivery) -> Result<(), StoreError> {
 /// The message of a channel that is to be tried first at `now`. One whose thread has an earlier one that still waits
 /// is not its turn.
 pub async fn due(store: &Store, channel: &str, now: Timestamp) -> Result<Option<Delivery>, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT * FROM deliveries d WHERE d.channel = $1 AND d.state = 'waiting' AND d.next_at <= $2 \
          AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.channel = d.channel AND e.thread = d.thread \
          AND e.state = 'waiting' AND (e.committed_at, e.writer, e.seq) < (d.committed_at, d.writer, d.seq)) \
@@ -142,13 +141,13 @@ pub async fn due(store: &Store, channel: &str, now: Timestamp) -> Result<Option<
 
 /// Does anything of this channel wait?
 pub async fn waits(store: &Store, channel: &str) -> Result<bool, StoreError> {
-    let sql = sqlx::query("SELECT 1 AS one FROM deliveries WHERE channel = $1 AND state = 'waiting' LIMIT 1");
+    let sql = crate::sql("SELECT 1 AS one FROM deliveries WHERE channel = $1 AND state = 'waiting' LIMIT 1");
     Ok(Reader::from(store).one(sql.bind(channel), |row| row.int("one")).await?.is_some())
 }
 
 /// Where the other side keeps what it was told of this thread before.
 pub async fn posted(store: &Store, channel: &str, thread: &str) -> Result<Option<String>, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT posted FROM deliveries WHERE channel = $1 AND thread = $2 AND posted IS NOT NULL \
          ORDER BY committed_at DESC, writer, seq DESC LIMIT 1",
     );
@@ -163,7 +162,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Delivery>, StoreError> {
     let state = state.map(|state| word(&state)).transpose()?;
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT * FROM deliveries WHERE ($1 = '' OR channel = $1) AND ($2 = '' OR state = $2) \
          ORDER BY committed_at DESC, writer, seq DESC, channel LIMIT $3",
     )
@@ -175,7 +174,7 @@ pub async fn list(
 
 /// How a channel stands.
 pub async fn standing(store: &Store, channel: &str) -> Result<Standing, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "SELECT COUNT(CASE WHEN state = 'waiting' THEN 1 END) AS waiting, \
          COUNT(CASE WHEN state = 'failed' THEN 1 END) AS failed, \
          MAX(CASE WHEN state = 'delivered' THEN ended_at END) AS delivered_at FROM deliveries WHERE channel = $1",
@@ -185,7 +184,7 @@ pub async fn standing(store: &Store, channel: &str) -> Result<Standing, StoreErr
 
 /// Messages that were given up, or that wait, are tried again at once: one, or all of the channel. Says how many.
 pub async fn again(tx: &mut Tx, channel: &str, id: Option<&str>, now: Timestamp) -> Result<u64, StoreError> {
-    let sql = sqlx::query(
+    let sql = crate::sql(
         "UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = $3, ended_at = NULL \
          WHERE channel = $1 AND ($2 = '' OR id = $2) AND state <> 'delivered'",
     );
@@ -198,29 +197,28 @@ pub async fn prune(store: &Store, before: Timestamp) -> Result<(), StoreError> {
 }
 
 async fn forget(tx: &mut Tx, before: Timestamp) -> Result<(), StoreError> {
-    let sql = sqlx::query("DELETE FROM deliveries WHERE ended_at IS NOT NULL AND ended_at < $1");
+    let sql = crate::sql("DELETE FROM deliveries WHERE ended_at IS NOT NULL AND ended_at < $1");
     tx.run(sql.bind(before.0)).await.map(drop)
 }
 
 /// Nothing is sent there any more.
 pub async fn set_gone(tx: &mut Tx, gone: &Gone) -> Result<(), StoreError> {
-    let sql = sqlx::query(
-        "INSERT INTO gone_channels (name, since, answer) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
-    );
+    let sql =
+        crate::sql("INSERT INTO gone_channels (name, since, answer) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING");
     tx.run(sql.bind(&gone.channel).bind(gone.since.0).bind(&gone.answer)).await.map(drop)
 }
 
 /// It is sent there again.
 pub async fn set_back(tx: &mut Tx, channel: &str) -> Result<(), StoreError> {
-    tx.run(sqlx::query("DELETE FROM gone_channels WHERE name = $1").bind(channel)).await.map(drop)
+    tx.run(crate::sql("DELETE FROM gone_channels WHERE name = $1").bind(channel)).await.map(drop)
 }
 
 /// The channels that are gone.
 pub async fn gone(from: impl Into<Reader<'_>>) -> Result<Vec<Gone>, StoreError> {
-    from.into().all(sqlx::query("SELECT * FROM gone_channels ORDER BY name"), read_gone).await
+    from.into().all(crate::sql("SELECT * FROM gone_channels ORDER BY name"), read_gone).await
 }
 
-fn read(row: &SqliteRow) -> Result<Delivery, StoreError> {
+fn read(row: &Row) -> Result<Delivery, StoreError> {
     Ok(Delivery {
         channel: row.text("channel")?,
         id: row.text("id")?,
@@ -238,7 +236,7 @@ fn read(row: &SqliteRow) -> Result<Delivery, StoreError> {
     })
 }
 
-fn read_standing(row: &SqliteRow) -> Result<Standing, StoreError> {
+fn read_standing(row: &Row) -> Result<Standing, StoreError> {
     Ok(Standing {
         waiting: row.count("waiting")?,
         failed: row.count("failed")?,
@@ -246,6 +244,6 @@ fn read_standing(row: &SqliteRow) -> Result<Standing, StoreError> {
     })
 }
 
-fn read_gone(row: &SqliteRow) -> Result<Gone, StoreError> {
+fn read_gone(row: &Row) -> Result<Gone, StoreError> {
     Ok(Gone { channel: row.text("name")?, since: row.time("since")?, answer: row.text("answer")? })
 }

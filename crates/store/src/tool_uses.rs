@@ -1,9 +1,8 @@
 //! Which agent has used which tool, and when last. Derived from the log: what is lost here is new again.
 
 use chancery_model::Timestamp;
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::Columns;
+use crate::row::{Columns, Row};
 use crate::{Reader, Store, StoreError, Tx};
 
 /// An agent and a tool it used.
@@ -28,7 +27,7 @@ pub async fn save(store: &Store, used: Vec<ToolUse>) -> Result<(), StoreError> {
 
 async fn put(tx: &mut Tx, used: &[ToolUse]) -> Result<(), StoreError> {
     for one in used {
-        let sql = sqlx::query(
+        let sql = crate::sql(
             "INSERT INTO tool_uses (agent, server, tool, since, used_at) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (agent, server, tool) DO UPDATE SET used_at = excluded.used_at",
         );
@@ -40,10 +39,10 @@ async fn put(tx: &mut Tx, used: &[ToolUse]) -> Result<(), StoreError> {
 
 /// All there are.
 pub async fn each(from: impl Into<Reader<'_>>, take: impl FnMut(ToolUse)) -> Result<(), StoreError> {
-    from.into().each(sqlx::query("SELECT * FROM tool_uses ORDER BY agent, server, tool"), read, take).await
+    from.into().each(crate::sql("SELECT * FROM tool_uses ORDER BY agent, server, tool"), read, take).await
 }
 
-fn read(row: &SqliteRow) -> Result<ToolUse, StoreError> {
+fn read(row: &Row) -> Result<ToolUse, StoreError> {
     Ok(ToolUse {
         agent: row.text("agent")?,
         server: row.text("server")?,

@@ -11,8 +11,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
-    agent, blueprint, completion, connection, demo, doctor, finding, grant, key, log, person, policy, secret, serve,
-    session, tool, trust, why,
+    agent, blueprint, channel, completion, connection, demo, doctor, finding, grant, key, log, person, policy, secret,
+    serve, session, tool, trust, why,
 };
 use crate::{mcp, verbs};
 
@@ -109,6 +109,9 @@ pub enum Verb {
     /// What is wrong with identities and tools
     #[command(subcommand)]
     Finding(finding::Verb),
+    /// Whom the server tells what happens, and what became of it
+    #[command(subcommand)]
+    Channel(channel::Verb),
     /// Connect MCP clients
     #[command(subcommand)]
     Mcp(mcp::Verb),

@@ -10,6 +10,7 @@ use crate::failure::{Done, Exit, Failure};
 
 pub mod agent;
 pub mod blueprint;
+pub mod channel;
 pub mod completion;
 pub mod connection;
 pub mod demo;
@@ -80,6 +81,7 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Tool(verb) => tool::run(context, verb).await,
         Verb::Secret(verb) => secret::run(context, verb).await,
         Verb::Connection(verb) => connection::run(context, verb).await,
+        Verb::Channel(verb) => channel::run(context, verb).await,
         Verb::Finding(verb) => finding::run(context, verb).await,
         Verb::Key(verb) => key::run(context, verb).await,
         Verb::Mcp(verb) => crate::mcp::run(context, verb).await,

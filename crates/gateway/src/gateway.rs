@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use chancery_authenticate::flows::Flows;
-use chancery_authenticate::meters::Meters;
+use chancery_authenticate::meters::{Meters, Touch};
 use chancery_authenticate::{Authenticator, Caller, Vault};
 use chancery_authorize::{Engine, Needs};
 use chancery_model::{Changed, Clock, Meter, Random, Span, Timestamp, problem};
@@ -225,6 +225,13 @@ impl Gateway {
         still: &'p (dyn Fn() -> Result<(), Refusal> + Send + Sync),
     ) -> Option<Renewal<'p>> {
         upstream.config.oauth.as_ref().map(|_| Renewal { connections: &self.connections, still })
+    }
+
+    /// Where a declared meter stands for this session, agent, sponsor, blueprint or person.
+    pub fn meter_stands(&self, meter: &str, subject: &str) -> Option<i64> {
+        let needs = self.engine.needs();
+        let meter = needs.meters.iter().find(|declared| &*declared.name == meter)?;
+        self.meters.read(&[Touch { meter, subject: subject.into(), amount: 0 }]).first().copied()
     }
 
     fn sweep(&self) {

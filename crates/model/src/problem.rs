@@ -391,6 +391,13 @@ table! {
     BAD_PERSON_STATE = "C6032", 409, "the person's state does not allow it",
         "look at it first: `chancery person list`";
 
+    /// No such channel.
+    NO_CHANNEL = "C6040", 404, "no such channel",
+        "see `chancery channel list`; channels stand in the configuration file";
+    /// No message that could be sent again.
+    NO_DELIVERY = "C6041", 404, "no such undelivered message",
+        "see `chancery channel deliveries`";
+
     /// The configuration cannot be read or understood.
     BAD_CONFIG = "C7001", 400, "the configuration is not understood",
         "mend the file: `chancery doctor` checks it";

@@ -4,3 +4,4 @@
 //! written, and the jobs run that carry them out.
 
 pub mod follow;
+pub mod notify;

@@ -10,6 +10,7 @@ use crate::rooms::Rooms;
 
 pub(crate) mod agents;
 pub(crate) mod blueprints;
+pub(crate) mod channels;
 pub(crate) mod connections;
 pub(crate) mod decisions;
 pub(crate) mod enrolments;
@@ -83,6 +84,10 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/log/export", get(log::export::handle))
         .route("/v1/log/{id}/erase", post(log::erase::handle))
         .route("/v1/findings", get(findings::list::handle))
+        .route("/v1/channels", get(channels::list::handle))
+        .route("/v1/channels/{name}/test", post(channels::test::handle))
+        .route("/v1/channels/{name}/retry", post(channels::retry::handle))
+        .route("/v1/deliveries", get(channels::deliveries::handle))
         .route("/v1/servers", get(servers::list::handle))
         .route("/v1/status", get(status::handle))
 }

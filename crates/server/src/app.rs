@@ -32,6 +32,7 @@ use crate::policies::{Policies, sha256};
 use crate::rooms::{Access, Rooms};
 use crate::settings;
 use crate::spiffe;
+use crate::tell;
 
 /// For requests that are under way when the server is told to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -167,6 +168,7 @@ impl App {
                 () = stopped.cancelled() => {}
             }
         });
+        self.chores.tasks.spawn(self.rooms.notifier.clone().run(stop()));
         let idle = Arc::clone(&self.rooms.gateway).run(self.chores.cancel.clone());
         self.chores.tasks.spawn(idle);
         let (policies, stop) = (self.rooms.policies.clone(), stop());
@@ -287,6 +289,8 @@ async fn open_rooms(
     contact(&gateway).await;
     let registrar =
         Registrar::new(settings::register(&config, &url), store.clone(), Arc::clone(&clock), Arc::clone(&random));
+    let told = tell::Rooms { store: &store, vault: &vault, fetcher: &fetcher, clock: &clock, random: &random };
+    let notifier = tell::open(&config, &url, told).await?;
     let closing = CancellationToken::new();
     let started = clock.now();
     Ok(Rooms {
@@ -304,6 +308,7 @@ async fn open_rooms(
         recorder,
         registrar,
         gateway,
+        notifier,
         workloads,
         closing,
     })

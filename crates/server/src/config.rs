@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chancery_gateway::OAuth;
 use chancery_model::{Secret, Span};
+use chancery_oversee::notify::Channel;
 use serde::Deserialize;
 
 use crate::settings;
@@ -59,6 +60,8 @@ pub struct Config {
     pub oauth: Oauth,
     /// The upstream servers by name.
     pub servers: BTreeMap<String, Upstream>,
+    /// Whom to tell what.
+    pub channels: Vec<Channel>,
     /// The TLS door, if there is to be one.
     pub tls: Option<Tls>,
     /// Our own trust domain, if there is to be one.
@@ -318,6 +321,7 @@ impl Config {
         check_delegation(&self.delegation)?;
         check_providers(self)?;
         settings::fetch(self).check().map_err(|e| ConfigError::key("fetch", e.to_string()))?;
+        check_channels(self)?;
         self.spiffe.as_ref().map_or(Ok(()), Spiffe::check)?;
         self.tls.as_ref().map_or(Ok(()), Tls::check)?;
         self.servers.iter().try_for_each(|(name, server)| check_server(name, server))
@@ -386,6 +390,18 @@ fn check_providers(config: &Config) -> Result<(), ConfigError> {
         }
         if config.public_url.as_ref() == Some(&provider.issuer) {
             return Err(bad("issuer", "it is this server itself, whose word is no evidence for it".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn check_channels(config: &Config) -> Result<(), ConfigError> {
+    let fetch = settings::fetch(config);
+    for (at, channel) in config.channels.iter().enumerate() {
+        let bad = |key: &str, why: String| ConfigError::key(format!("channel.{key}"), why);
+        channel.check(&fetch).map_err(|(key, why)| bad(key, why))?;
+        if config.channels[..at].iter().any(|other| other.name == channel.name) {
+            return Err(bad("name", format!("`{}` is there twice", channel.name)));
         }
     }
     Ok(())

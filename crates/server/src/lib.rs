@@ -20,6 +20,7 @@ mod policies;
 mod rooms;
 mod settings;
 mod spiffe;
+mod tell;
 
 pub use app::App;
 pub use config::{

@@ -7,6 +7,7 @@ use chancery_authorize::Engine;
 use chancery_fetch::Fetcher;
 use chancery_gateway::Gateway;
 use chancery_model::{Clock, Timestamp};
+use chancery_oversee::notify::Notifier;
 use chancery_record::Recorder;
 use chancery_register::Registrar;
 use chancery_store::Store;
@@ -35,6 +36,8 @@ pub(crate) struct Rooms {
     pub(crate) recorder: Recorder,
     pub(crate) registrar: Registrar,
     pub(crate) gateway: Arc<Gateway>,
+    /// Tells people what happens.
+    pub(crate) notifier: Notifier,
     /// Our own trust domain and its local workloads, if there is one.
     pub(crate) workloads: Option<Workloads>,
     /// Cancelled when the doors are to close: answers without an end must end then.

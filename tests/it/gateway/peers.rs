@@ -47,13 +47,13 @@ pub(crate) fn command(program: &Path, peers: &Path, arguments: &[&str]) -> Comma
 }
 
 /// A server that prints its URL as its first line. It ends with this.
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
-    pub(super) url: String,
+    pub(crate) url: String,
 }
 
 impl Running {
-    pub(super) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("a server");
         let mut url = String::new();
         BufReader::new(child.stdout.take().expect("its output")).read_line(&mut url).expect("its URL");

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use chancery_model::Secret;
+use chancery_oversee::notify::Channel;
 use serde::Deserialize;
 
 use super::{
@@ -34,6 +35,8 @@ pub(super) struct File {
     record_fields: Vec<String>,
     spiffe: Option<Spiffe>,
     tls: Option<Tls>,
+    #[serde(rename = "channel")]
+    channels: Vec<Channel>,
 }
 
 /// Where entries and nouns are. The address holds a password: it may stand in a file of its own.
@@ -82,6 +85,7 @@ impl File {
             record_fields: self.record_fields,
             spiffe: self.spiffe.map(|spiffe| Spiffe { workload_socket: spiffe.workload_socket.map(at), ..spiffe }),
             tls: self.tls.map(|tls| tls.at(base)),
+            channels: self.channels.into_iter().map(|channel| at_base(channel, base)).collect(),
             path: places.path.clone(),
         })
     }
@@ -112,6 +116,10 @@ impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Database").field("url_file", &self.url_file).finish_non_exhaustive()
     }
+}
+
+fn at_base(channel: Channel, base: &Path) -> Channel {
+    Channel { secret_file: channel.secret_file.map(|path| base.join(path)), ..channel }
 }
 
 impl Server {

@@ -1,0 +1,7 @@
+//! People are told what happens: by webhooks, mail and chat.
+
+mod channels;
+mod chat;
+mod killed;
+mod peers;
+mod sinks;

@@ -8,6 +8,7 @@ mod federation;
 mod front;
 mod gateway;
 mod laws;
+mod nodes;
 mod notify;
 mod oauth;
 mod promises;

@@ -31,6 +31,11 @@ const ASSERTIONS: usize = 1_000_000;
 const ENROLLED: usize = 16_384;
 /// How often what is dead is forgotten and what was used is made durable.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How often keys are read again that another node may have replaced.
+const KEYS: Duration = Duration::from_secs(1);
+
+/// For how long one node has the job of making a new token key.
+const KEY_TERM: Span = Span::minutes(1);
 
 /// Knows who is calling. Shared by every door.
 pub struct Authenticator {
@@ -183,14 +188,15 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Rotates the token-signing key when it is due, and lets go of those whose overlap is over.
+    /// Rotates the token-signing key when it is due, and lets go of those whose overlap is over. Where several nodes
+    /// share the keys one of them does it, and the others read them again all the time.
     async fn tend_keys(&self) -> Result<(), KeysError> {
         let _one_at_a_time = self.rotating.lock().await;
         let (keys, now) = (self.keys.load_full(), self.clock.now());
-        if keys.is_due(now) {
+        if keys.is_due(now) && self.store.lead("token key", KEY_TERM).await? {
             return self.replace_key(Retiring::WithOverlap, "system").await;
         }
-        if keys.is_stale(now) {
+        if keys.is_stale(now) || self.store.is_shared() {
             self.keys.store(Arc::new(TokenKeys::load(&self.store, &self.vault, &*self.clock).await?));
         }
         Ok(())
@@ -199,11 +205,21 @@ impl Authenticator {
     /// Forgets what is dead and makes session use durable, every five seconds, until `stop` is ready.
     pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
         tokio::pin!(stop);
+        let (mut tidied, shared) = (tokio::time::interval(SWEEP), self.store.is_shared());
+        let mut read = tokio::time::interval(KEYS);
+        tidied.tick().await;
         loop {
             tokio::select! {
                 () = &mut stop => return,
-                () = tokio::time::sleep(SWEEP) => self.tidy().await,
+                _ = tidied.tick() => self.tidy().await,
+                _ = read.tick(), if shared => self.read_keys().await,
             }
+        }
+    }
+
+    async fn read_keys(&self) {
+        if let Err(e) = self.tend_keys().await {
+            tracing::warn!(error = %e, "the token-signing keys could not be read again");
         }
     }
 

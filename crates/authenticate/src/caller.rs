@@ -16,6 +16,8 @@ use crate::lineage::Lineage;
 use crate::metadata::resource_metadata_url;
 use crate::refused::{Reason, Refused};
 
+/// Why a node refuses everybody.
+const STALE: &str = "this node has not heard from the database in time";
 /// Between two looks whether a caller's time is over, while they are waited for.
 const LOOK: Duration = Duration::from_millis(400);
 
@@ -165,7 +167,11 @@ impl Authenticator {
     }
 
     /// Does a session admit anything at this moment? Only if everything it hangs on does.
+    /// And only while this node is sure to know who was stopped.
     pub(crate) fn in_force(&self, slot: &SessionSlot, now: Timestamp) -> Result<(), Reason> {
+        if !self.store.lease().is_fresh() {
+            return Err(Reason { row: problem::LEASE_OVER, error: None, why: STALE.to_owned() });
+        }
         let links = if self.faults.has(Fault::Ancestors) { 1 } else { usize::MAX };
         in_force(slot, links, now)
     }

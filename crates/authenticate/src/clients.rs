@@ -126,7 +126,7 @@ impl Authenticator {
             }
             (Some(svid), Some(JWT_SPIFFE), None, None) => self.by_jwt_svid(svid, client_id).await?,
             (Some(assertion), Some(JWT_BEARER), None, None) => {
-                Client { slot: self.by_assertion(assertion, client_id)?, method: Method::Key }
+                Client { slot: self.by_assertion(assertion, client_id).await?, method: Method::Key }
             }
             (None, None, None, Some(header)) => self.by_basic(header, client_id)?,
             (None, None, Some(secret), None) => self.by_secret(client_id.unwrap_or(""), secret)?,

@@ -173,7 +173,11 @@ impl Directory {
             Changed::ClientSecret(secret) => self.put_secret(secret.clone()),
             Changed::ClientCertificate(certificate) => self.put_certificate(certificate.clone()),
             Changed::Blueprint(blueprint) => self.put_blueprint(blueprint.clone(), true),
-            Changed::Client(_) | Changed::TrustSource(_) | Changed::Grant(_) | Changed::Tool(_) => {}
+            Changed::Client(_)
+            | Changed::TrustSource(_)
+            | Changed::Grant(_)
+            | Changed::Tool(_)
+            | Changed::Connection(_) => {}
         }
         if may_stop(changed) {
             self.stops.notify_waiters();

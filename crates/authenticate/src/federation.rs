@@ -143,7 +143,7 @@ impl Authenticator {
         let (payload, origin) = self.verified_by_platform(&jws, &header, &about).await?;
         let facts = Facts::read(&payload).map_err(refuse)?;
         let about: Vec<_> = about.into_iter().filter(|source| Origin::of(source) == origin).collect();
-        self.workload(&facts, &about, client_id)
+        self.workload(&facts, &about, client_id).await
     }
 
     /// The payload, and whose keys vouch for it.
@@ -175,7 +175,7 @@ impl Authenticator {
     }
 
     /// The one agent whose trust source the facts meet. The token is used up where it can be used only once.
-    fn workload(
+    async fn workload(
         &self,
         facts: &Facts,
         about: &[Arc<TrustSource>],
@@ -202,7 +202,7 @@ impl Authenticator {
         check_kind(facts, source)?;
         let slot = self.directory.agent_of(&source.agent).ok_or_else(|| untrusted("its agent is gone".to_owned()))?;
         slot.demand_active(now).map_err(|reason| OauthError::new(reason.row, "invalid_grant", reason.why))?;
-        self.use_up_attestation(facts, source, now)?;
+        self.use_up_attestation(facts, source, now).await?;
         Ok(Attested { slot, source: Arc::clone(source), instance: facts.instance(source.kind) })
     }
 
@@ -213,7 +213,7 @@ impl Authenticator {
 
     /// Tokens of a workflow's run are made for one use. Those that a platform puts into a file are used until they
     /// expire: what they are exchanged for is bound to the presenter's key.
-    fn use_up_attestation(&self, facts: &Facts, source: &TrustSource, now: Timestamp) -> Result<(), OauthError> {
+    async fn use_up_attestation(&self, facts: &Facts, source: &TrustSource, now: Timestamp) -> Result<(), OauthError> {
         if source.kind != TrustKind::Github {
             return Ok(());
         }
@@ -223,22 +223,53 @@ impl Authenticator {
             return Err(refuse(BEFORE_START));
         }
         let dies = facts.time("exp").unwrap_or(now) + SKEW;
-        self.take_assertion(&sha256(source.issuer.as_bytes()), id, dies, now)
+        self.take_assertion(&sha256(source.issuer.as_bytes()), id, dies, now).await
     }
 
     /// Uses up the assertion of this name by this issuer, for as long as it lives.
-    pub(crate) fn take_assertion(
+    pub(crate) async fn take_assertion(
         &self,
         issuer: &[u8; 32],
         id: &str,
         dies: Timestamp,
         now: Timestamp,
     ) -> Result<(), OauthError> {
-        self.assertions.take(issuer, id, dies, now).map_err(|replayed| match replayed {
-            Replayed::Full => OauthError::new(problem::TOO_BUSY, "temporarily_unavailable", replayed.to_string()),
-            replayed => refuse(format!("it cannot be taken: {replayed}")),
+        self.take_once(issuer, id, dies, now).await.map_err(|untaken| match untaken {
+            Untaken::Replayed(Replayed::Full) => busy(Replayed::Full.to_string()),
+            Untaken::Replayed(replayed) => refuse(format!("it cannot be taken: {replayed}")),
+            Untaken::Store(why) => busy(why),
         })
     }
+
+    /// Uses up what may be shown once: here, and where other nodes would see it. A proof (RFC 9449) needs no such: its
+    /// nonce is good at the node that gave it, and nowhere else.
+    pub(crate) async fn take_once(
+        &self,
+        key: &[u8; 32],
+        id: &str,
+        dies: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Untaken> {
+        self.assertions.take(key, id, dies, now).map_err(Untaken::Replayed)?;
+        let name = sha256(&[key, id.as_bytes()].concat());
+        match self.store.show_once(&name, dies).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Untaken::Replayed(Replayed::Before)),
+            Err(e) => Err(Untaken::Store(e.to_string())),
+        }
+    }
+}
+
+/// Why something was not used up.
+pub(crate) enum Untaken {
+    /// It cannot be, or was.
+    Replayed(Replayed),
+    /// Nobody can say.
+    Store(String),
+}
+
+pub(crate) fn busy(why: String) -> OauthError {
+    OauthError::new(problem::TOO_BUSY, "temporarily_unavailable", why)
 }
 
 /// The end of a token that is made for one use, after which it need not be remembered.

@@ -11,8 +11,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
-    agent, blueprint, channel, completion, connection, demo, doctor, finding, grant, key, log, person, policy, secret,
-    serve, session, tool, trust, why,
+    agent, blueprint, channel, completion, connection, demo, doctor, finding, grant, key, log, node, person, policy,
+    secret, serve, session, tool, trust, why,
 };
 use crate::{mcp, verbs};
 
@@ -106,6 +106,9 @@ pub enum Verb {
     /// The keys that sign tokens
     #[command(subcommand)]
     Key(key::Verb),
+    /// Look at the processes that share one database, let one join, make one leave
+    #[command(subcommand)]
+    Node(node::Verb),
     /// What is wrong with identities and tools
     #[command(subcommand)]
     Finding(finding::Verb),

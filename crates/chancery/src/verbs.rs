@@ -20,6 +20,7 @@ pub mod grant;
 pub mod key;
 pub mod log;
 pub mod manifest;
+pub mod node;
 pub mod person;
 pub mod policy;
 pub mod secret;
@@ -74,6 +75,7 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Grant(verb) => grant::run(context, verb).await,
         Verb::Trust(verb) => trust::run(context, verb).await,
         Verb::Session(verb) => session::run(context, verb).await,
+        Verb::Node(verb) => node::run(context, verb).await,
         Verb::Person(verb) => person::run(context, verb).await,
         Verb::Policy(verb) => policy::run(context, verb).await,
         Verb::Why(args) => why::run(context, args).await,

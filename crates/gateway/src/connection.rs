@@ -118,6 +118,13 @@ impl Connections {
         self.targets.get(server).cloned().ok_or_else(none)
     }
 
+    /// Somebody, perhaps at another node, replaced this connection or cut it: it is read again before it is used.
+    pub(crate) fn changed(&self, row: &str) {
+        if let Some(slot) = lock(&self.slots).get(row) {
+            slot.outdated();
+        }
+    }
+
     fn slot(&self, server: &str, person: Option<&str>) -> Arc<Slot> {
         lock(&self.slots).entry(kept::row(server, person)).or_default().clone()
     }

@@ -135,7 +135,13 @@ impl Gateway {
             }
         }
         let pins = read_pins(&parts.store).await?;
-        let connections = connections(&config, &parts, upstreams.values());
+        let connections = Arc::new(connections(&config, &parts, upstreams.values()));
+        let observed = Arc::clone(&connections);
+        parts.store.observe(Box::new(move |changed| {
+            if let Changed::Connection(row) = changed {
+                observed.changed(row);
+            }
+        }));
         let (clock, random) = (parts.clock, parts.random);
         let entries = log::writers(&parts.store).await?.into_iter().find(|(writer, _)| *writer == parts.store.writer());
         let memory = Memory::at(entries.map_or(0, |(_, entries)| entries));
@@ -143,7 +149,7 @@ impl Gateway {
             sessions: Sessions::new(clock.clone(), random.clone(), config.limits, config.timeouts),
             slots: Slots::new(&config.limits),
             credentials: Credentials::new(parts.secrets),
-            connections: Arc::new(connections),
+            connections,
             contacts: Contacts::default(),
             meters: Meters::new(clock.clone()),
             flows: Flows::default(),

@@ -17,7 +17,7 @@ pub enum CertificateRule {
 }
 
 /// An agent's certificate. It has one at the most.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientCertificate {
     /// Whose.
     pub agent: AgentId,

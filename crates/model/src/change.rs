@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Account, Agent, Blueprint, Client, ClientCertificate, ClientSecret, Grant, Person, Session, Tool, TrustSource,
 };
 
 /// One changed noun, as it is after the commit. Observers of the store are told before the writer is,
-/// so that whoever saw its write acknowledged sees it enforced.
-#[derive(Clone, Debug)]
+/// so that whoever saw its write acknowledged sees it enforced. Other nodes read it as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "noun", content = "is", rename_all = "snake_case")]
 pub enum Changed {
     /// Registered, enrolled, suspended, resumed, edited.
     Agent(Arc<Agent>),
@@ -32,4 +35,6 @@ pub enum Changed {
     Grant(Arc<Grant>),
     /// Pinned, quarantined, approved.
     Tool(Arc<Tool>),
+    /// Made, renewed, cut: the row with this id. What it holds is read from the store.
+    Connection(Arc<String>),
 }

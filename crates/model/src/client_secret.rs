@@ -1,9 +1,11 @@
 //! A secret with which an agent that cannot hold a key authenticates at the token endpoint.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{AgentId, Hash, Timestamp};
 
 /// What is kept of it: never the secret itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientSecret {
     /// SHA-256 of the secret, which is 256 random bits.
     pub hash: Hash,

@@ -325,6 +325,12 @@ table! {
     /// No such body.
     NO_BODY = "C5006", 404, "the entry has no such body",
         "look at the entry first: `chancery why ID`";
+    /// A node that shares its database may not act by what it knows.
+    LEASE_OVER = "C5010", 503, "this node may have missed a change, so it does nothing",
+        "ask another node; look at the way from this one to the database: `chancery node list`";
+    /// A node cannot join, or be told to leave.
+    BAD_NODE = "C5011", 409, "the node cannot join or leave",
+        "see which nodes there are: `chancery node list`; a token is good once, for an hour";
 
     /// No such agent.
     NO_AGENT = "C6001", 404, "no such agent",

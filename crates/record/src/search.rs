@@ -37,7 +37,7 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Older than this.
     pub until: Option<Timestamp>,
-    /// Before this position, in its writer's chain: for the next page.
+    /// Before this position in its writer's chain, and committed before it in those of others: for the next page.
     pub before: Option<Position>,
 }
 
@@ -88,21 +88,40 @@ impl Recorder {
     /// The newest `limit` entries that the filter wants, newest first.
     pub async fn search(&self, filter: &Filter, limit: usize) -> Result<Vec<Found>, RecordError> {
         let mut all = Vec::new();
+        let edge = self.edge(filter).await?;
         for (writer, _) in log::writers(&self.inner.store).await? {
-            all.extend(self.search_writer(writer, filter, limit).await?);
+            let edge = edge.filter(|(_, of)| *of != writer);
+            all.extend(self.search_writer(writer, filter, edge, limit).await?);
         }
-        all.sort_by_key(|found| std::cmp::Reverse((found.committed_at, found.position.seq)));
+        all.sort_by_key(|found| std::cmp::Reverse((found.committed_at, found.position.writer, found.position.seq)));
         all.truncate(limit);
         Ok(all)
     }
 
-    async fn search_writer(&self, writer: u32, filter: &Filter, limit: usize) -> Result<Vec<Found>, RecordError> {
+    /// When the commit of the position before which to search was made, and whose it is.
+    async fn edge(&self, filter: &Filter) -> Result<Option<(Timestamp, u32)>, RecordError> {
+        let Some(before) = filter.before else { return Ok(None) };
+        let segment = log::segment(&self.inner.store, before).await?;
+        Ok(segment.map(|segment| (segment.committed_at, before.writer)))
+    }
+
+    /// `edge`: of another writer, only commits before it are wanted.
+    async fn search_writer(
+        &self,
+        writer: u32,
+        filter: &Filter,
+        edge: Option<(Timestamp, u32)>,
+        limit: usize,
+    ) -> Result<Vec<Found>, RecordError> {
         let mut scan = log::newest_first(&self.inner.store, writer);
         let mut found = Vec::new();
         while let Some(segment) = scan.next().await? {
             // An entry is older than its commit, and commits only get older from here.
             if filter.since.is_some_and(|since| segment.committed_at < since) {
                 break;
+            }
+            if edge.is_some_and(|edge| (segment.committed_at, writer) >= edge) {
+                continue;
             }
             for (position, bytes) in segment.entries().rev() {
                 if found.len() == limit {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chancery_model::Position;
+use chancery_model::{Position, Span};
 use chancery_store::log::{self, Leaves, Publication, Sequenced};
 use chancery_tlog::{Checkpoint, EMPTY_ROOT, Hash, Plan, Tile, Tree, leaf_hash, verify_consistency};
 
@@ -11,6 +11,12 @@ use crate::{RecordError, Recorder};
 
 /// How often the sequencer looks for new entries: twice as often as an entry must be in the tree.
 const EVERY: Duration = Duration::from_millis(500);
+/// The job that one node has at a time, and how long it has it without saying that it still does.
+const JOB: &str = "sequencer";
+const TERM: Span = Span::seconds(3);
+/// How often, and how many times, another node looks whether it was done.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOKS: u32 = 100;
 /// Entries taken into the tree in one step.
 const STEP: u64 = 1 << 16;
 
@@ -26,13 +32,44 @@ impl Recorder {
         let this = self.clone();
         // In a task of its own, which goes on when whoever asked has left: a publication that is on its way to the
         // store must be known here, or the next one would publish the same entries again.
-        tokio::spawn(async move { this.sequence().await }).await.map_err(|e| RecordError::Interrupted(e.to_string()))?
+        tokio::spawn(async move { this.sequence_here_or_there().await })
+            .await
+            .map_err(|e| RecordError::Interrupted(e.to_string()))?
+    }
+
+    /// One node signs at a time. The others wait until it has signed what is durable now, and take over if it ended.
+    async fn sequence_here_or_there(&self) -> Result<u64, RecordError> {
+        let store = &self.inner.store;
+        if !store.is_shared() {
+            return self.sequence().await;
+        }
+        let ends = log::writers(store).await?;
+        for _ in 0..LOOKS {
+            if self.leads().await? {
+                return self.sequence().await;
+            }
+            if log::is_sequenced(store, &ends).await? {
+                return Ok(log::size(store).await?);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Err(RecordError::Interrupted("the node that signs did not do so within ten seconds".to_owned()))
+    }
+
+    /// Is it this node that signs, for the next few seconds?
+    async fn leads(&self) -> Result<bool, RecordError> {
+        Ok(self.inner.store.lead(JOB, TERM).await?)
     }
 
     async fn sequence(&self) -> Result<u64, RecordError> {
         let mut held = self.inner.tree.lock().await;
-        let restarted = held.is_none();
-        let mut tree = match held.take() {
+        let shared = self.inner.store.is_shared();
+        // Another node may have signed since.
+        let signed = if shared { Some(log::size(&self.inner.store).await?) } else { None };
+        let known = held.take().filter(|tree| signed.is_none_or(|signed| signed == tree.size()));
+        // What comes from the database is hashed again, as after a restart.
+        let from_disk = known.is_none() || shared;
+        let mut tree = match known {
             Some(tree) => tree,
             None => self.load().await?,
         };
@@ -41,7 +78,7 @@ impl Recorder {
             if runs.is_empty() {
                 break;
             }
-            if restarted {
+            if from_disk {
                 self.hash_again(&runs).await?;
             }
             tree = self.step(tree, &runs).await?;
@@ -51,22 +88,51 @@ impl Recorder {
         Ok(size)
     }
 
-    /// Sequences at least once a second until `stop`; then waits for outcomes and sequences a last time.
+    /// Sequences at least once a second until `stop`; then waits for outcomes and sequences a last time. Where several
+    /// nodes write, it is done by the one that has the job, and a database that is away is waited for.
+    ///
+    /// Where several nodes write and `sign` is false, another one signs, and this only waits for outcomes.
     ///
     /// # Errors
     /// The first error: the process should exit, since nothing can be recorded or signed any more.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RecordError> {
+    pub async fn run(self, stop: impl Future<Output = ()>, sign: bool) -> Result<(), RecordError> {
+        if self.inner.store.is_shared() && !sign {
+            stop.await;
+            self.flush().await;
+            return Ok(());
+        }
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                _ = ticks.tick() => drop(self.sequence_once().await?),
+                _ = ticks.tick() => self.sequence_if_ours().await?,
             }
         }
         self.flush().await;
-        self.sequence_once().await.map(drop)
+        self.sequence_if_ours().await?;
+        // The next node need not wait until our term is over.
+        drop(self.inner.store.lead(JOB, Span(0)).await);
+        Ok(())
+    }
+
+    async fn sequence_if_ours(&self) -> Result<(), RecordError> {
+        if !self.inner.store.is_shared() {
+            return self.sequence_once().await.map(drop);
+        }
+        let done = match self.leads().await {
+            Ok(true) => self.sequence_once().await.map(drop),
+            Ok(false) => Ok(()),
+            Err(e) => Err(e),
+        };
+        match done {
+            Err(e) if !matches!(e, RecordError::Inconsistent(_)) && !self.inner.store.has_failed() => {
+                tracing::warn!(error = %e, "the log was not signed this time");
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// The tree as it was last signed. A log without a checkpoint gets one over nothing.
@@ -100,6 +166,9 @@ impl Recorder {
     async fn consistent(&self, old: u64, tree: &Tree, changed: &[(Tile, Vec<u8>)]) -> Result<(), RecordError> {
         let refuse = |why: &str| RecordError::Inconsistent(why.to_owned());
         let signed = self.checkpoint().await?.ok_or_else(|| refuse("the newest checkpoint is gone"))?;
+        if signed.checkpoint.size > old && self.inner.store.is_shared() {
+            return Err(RecordError::Interrupted("another node signed meanwhile".to_owned()));
+        }
         if signed.checkpoint.size != old {
             return Err(refuse("the newest checkpoint is not the one that was signed last"));
         }

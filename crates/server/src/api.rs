@@ -19,6 +19,7 @@ pub(crate) mod grants;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod manifests;
+pub(crate) mod nodes;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod secrets;
@@ -60,6 +61,9 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
             "/v1/people/{name}/accounts",
             get(people::accounts::list).post(people::accounts::add).delete(people::accounts::remove),
         )
+        .route("/v1/nodes", get(nodes::list::handle))
+        .route("/v1/nodes/tokens", post(nodes::token::handle))
+        .route("/v1/nodes/{name}/leave", post(nodes::leave::handle))
         .route("/v1/keys/rotate", post(keys::rotate::handle))
         .route("/v1/sessions", get(sessions::list::handle))
         .route("/v1/sessions/{id}/end", post(sessions::end::handle))

@@ -12,16 +12,15 @@ use chancery_authorize::{Engine, Files, Snapshot, Sources};
 use chancery_fetch::Fetcher;
 use chancery_gateway::{Gateway, Parts};
 use chancery_model::problem::{BAD_CONFIG, INTERNAL, Problem, STORE_FAILED, UNSAFE_CONFIG};
-use chancery_model::{Changed, Clock, Random};
+use chancery_model::{Changed, Clock, Random, Secret, Span};
 use chancery_record::Recorder;
 use chancery_register::Registrar;
-use chancery_store::{Store, agents, blueprints, grants};
+use chancery_store::{Membership, Store, agents, blueprints, grants};
 use chancery_tlog::Signer;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Config;
 use crate::chains::Chains;
 use crate::credentials::{Outward, Sealed};
 use crate::door::further::{Secure, Workloads};
@@ -33,12 +32,16 @@ use crate::rooms::{Access, Rooms};
 use crate::settings;
 use crate::spiffe;
 use crate::tell;
+use crate::{Config, Role};
 
 /// For requests that are under way when the server is told to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two looks for findings that only time brings.
 const REVIEW: Duration = Duration::from_secs(600);
+
+/// Longer than that: whoever looked last looks again, as long as it is there.
+const FINDINGS_TERM: Span = Span::minutes(11);
 
 /// For the first listing of tools at start.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
@@ -153,7 +156,8 @@ impl App {
     fn run_chores(&self) {
         let stop = || self.chores.cancel.clone().cancelled_owned();
         let (recorder, broken) = (self.rooms.recorder.clone(), self.broken.clone());
-        let sequenced = recorder.run(stop());
+        let only_gateway = self.rooms.config.node.role == Role::Gateway;
+        let sequenced = recorder.run(stop(), !only_gateway);
         self.chores.tasks.spawn(async move {
             if let Err(error) = sequenced.await {
                 tracing::error!(%error, "the sequencer of the log ended");
@@ -162,9 +166,10 @@ impl App {
         });
         self.chores.tasks.spawn(Arc::clone(&self.rooms.authenticator).run(stop()));
         let (registrar, stopped) = (self.rooms.registrar.clone(), self.chores.cancel.clone());
+        let store = self.rooms.store.clone();
         self.chores.tasks.spawn(async move {
             tokio::select! {
-                () = look_for_findings(&registrar) => {}
+                () = look_for_findings(&registrar, &store), if !only_gateway => {}
                 () = stopped.cancelled() => {}
             }
         });
@@ -182,9 +187,12 @@ impl App {
 }
 
 /// What becomes wrong by the passing of time alone (an agent about to expire, one that never enrolled) is found here.
-async fn look_for_findings(registrar: &Registrar) {
+async fn look_for_findings(registrar: &Registrar, store: &Store) {
     loop {
-        if let Err(error) = registrar.review_findings().await {
+        // One node is enough.
+        if store.lead("findings", FINDINGS_TERM).await.unwrap_or(false)
+            && let Err(error) = registrar.review_findings().await
+        {
             tracing::warn!(%error, "findings could not be reviewed");
         }
         tokio::time::sleep(REVIEW).await;
@@ -192,7 +200,15 @@ async fn look_for_findings(registrar: &Registrar) {
 }
 
 async fn open_store(config: &Config, clock: &Arc<dyn Clock>, random: &Arc<dyn Random>) -> Result<Store, Problem> {
-    let settings = chancery_store::Config { path: config.data.clone(), database: config.database.clone() };
+    let node = &config.node;
+    // A token that is used up may be taken away.
+    let token = node.join_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).map(Secret::new);
+    let (name, address, role) = (node.name.clone(), node.address.clone(), node.role.name().to_owned());
+    let settings = chancery_store::Config {
+        path: config.data.clone(),
+        database: config.database.clone(),
+        node: Membership { name, address, role, token },
+    };
     let opened = Store::open(&settings, Arc::clone(clock), Arc::clone(random)).await;
     opened.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))
 }

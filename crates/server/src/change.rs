@@ -43,9 +43,12 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error.refusal::<Problem>() {
             Ok(problem) => problem.into(),
-            Err(error @ (StoreError::Poisoned(_) | StoreError::Closed)) => {
-                Problem::new(STORE_FAILED, error.to_string()).into()
-            }
+            Err(
+                error @ (StoreError::Poisoned(_)
+                | StoreError::Closed
+                | StoreError::Unavailable(_)
+                | StoreError::Unknown(_)),
+            ) => Problem::new(STORE_FAILED, error.to_string()).into(),
             Err(error) => Problem::new(READ_FAILED, error.to_string()).into(),
         }
     }

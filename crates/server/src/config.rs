@@ -38,6 +38,8 @@ pub struct Config {
     pub data: PathBuf,
     /// A PostgreSQL database instead of the one in the data directory.
     pub database: Option<Secret>,
+    /// What this process is among those that share the database.
+    pub node: Node,
     /// Where the TCP door listens. Loopback only; port 0 takes a free one.
     pub listen: SocketAddr,
     /// What clients call this server: scheme, host and port, no path. The address it got, if not given.
@@ -72,6 +74,46 @@ pub struct Config {
     pub record_fields: Vec<String>,
     /// The search path for the programs of child processes.
     pub path: Option<String>,
+}
+
+/// One of several processes on one database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Node {
+    /// Its name, once and for ever; `node-` and its number where there is none.
+    pub name: String,
+    /// Where people reach it, for `chancery node list`.
+    pub address: String,
+    /// What it does.
+    pub role: Role,
+    /// A file with the token with which it joins; needed once.
+    pub join_file: Option<PathBuf>,
+}
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything.
+    #[default]
+    All,
+    /// Calls and decisions: no tokens, no pages, none of the jobs of which there is one.
+    Gateway,
+}
+
+impl Role {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Gateway => "gateway",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::All, Self::Gateway].into_iter().find(|role| role.name() == name)
+    }
 }
 
 /// Chains of delegation, and who takes our word for our people.

@@ -12,7 +12,11 @@ pub(crate) async fn live() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// A policy set is in force, so that something could be allowed.
+/// A policy set is in force and this node knows every change, so that something could be allowed.
 pub(crate) async fn ready(State(rooms): State<Arc<Rooms>>) -> StatusCode {
-    if rooms.policies.status().version.is_some() { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }
+    if rooms.policies.status().version.is_some() && rooms.store.lease().is_fresh() {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
 }

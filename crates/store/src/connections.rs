@@ -1,6 +1,8 @@
 //! Connections to upstream servers, their tokens sealed by their owner before they come here.
 
-use chancery_model::Timestamp;
+use std::sync::Arc;
+
+use chancery_model::{Changed, Timestamp};
 
 use crate::row::{Columns, Row};
 use crate::{Reader, StoreError, Tx};
@@ -63,6 +65,7 @@ pub async fn put(tx: &mut Tx, connection: &SealedConnection) -> Result<(), Store
         .bind(connection.expires_at.map(|at| at.0));
     tx.run(sql).await?;
     tx.erased();
+    tx.note(Changed::Connection(Arc::new(connection.id.clone())));
     Ok(())
 }
 

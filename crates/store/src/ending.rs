@@ -8,6 +8,10 @@ use crate::sql::Engine;
 const ENTRIES: &str = "INSERT INTO log_segments (writer, first_seq, count, committed_at, leaves, entries, bodies) \
      VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
+/// A change waits until those of other nodes are committed, and is committed before theirs: they are serial over all
+/// nodes, as they are in one process. What runs in it sees all that was committed before.
+const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock(1128808791)";
+
 /// On SQLite one text ends it all: each statement of its own would cost two thread switches. PostgreSQL takes one
 /// statement at a time, and a `COMMIT` after changes.
 pub(crate) struct Ending {
@@ -50,7 +54,7 @@ impl Ending {
     pub(crate) fn begin(&self) -> &'static str {
         match self.engine {
             Engine::Sqlite => "BEGIN IMMEDIATE",
-            Engine::Postgres => "BEGIN",
+            Engine::Postgres => BEGIN,
         }
     }
 
@@ -62,6 +66,11 @@ impl Ending {
             (true, true) => &self.begun_sessions_entries,
         };
         text.clone()
+    }
+
+    /// Does what changed go to other nodes?
+    pub(crate) fn feeds(&self) -> bool {
+        self.engine == Engine::Postgres
     }
 
     /// Is `COMMIT` not in the text?

@@ -111,7 +111,8 @@ impl StoreError {
 /// it), and the codes of a session that was ended and of a server that is another's copy now.
 fn is_outage(e: &sqlx::Error) -> bool {
     let Some(database) = e.as_database_error() else {
-        return matches!(e, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_));
+        use sqlx::Error::{Io, PoolTimedOut, Protocol, Tls};
+        return matches!(e, Io(_) | Tls(_) | Protocol(_) | PoolTimedOut);
     };
     let postgres = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code);
     postgres.is_some_and(|code| {

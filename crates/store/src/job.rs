@@ -21,11 +21,18 @@ pub struct Durable {
     position: Position,
     leaf: Hash,
     at: Timestamp,
+    change: u64,
 }
 
 impl Durable {
-    pub(crate) fn new(position: Position, leaf: Hash, at: Timestamp) -> Self {
-        Self { position, leaf, at }
+    pub(crate) fn new(position: Position, leaf: Hash, at: Timestamp, change: u64) -> Self {
+        Self { position, leaf, at, change }
+    }
+
+    /// The number under which other nodes learn what its commit changed: for [`Store::confirmed`](crate::Store::confirmed).
+    /// 0 where there are no other nodes, or nothing changed.
+    pub fn change(&self) -> u64 {
+        self.change
     }
 
     /// Where the entry is in the log.

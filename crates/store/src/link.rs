@@ -50,8 +50,8 @@ impl Link {
     /// PostgreSQL in one message, and without preparing them.
     pub(crate) async fn control(&mut self, text: impl SqlSafeStr) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(connection) => drop(sqlx::query(text).execute(connection).await?),
-            Self::Postgres(connection) => drop(sqlx::raw_sql(text).execute(connection).await?),
+            Self::Sqlite(connection) => sqlx::query(text).execute(connection).await.map(|_| ())?,
+            Self::Postgres(connection) => sqlx::raw_sql(text).execute(connection).await.map(|_| ())?,
         }
         Ok(())
     }
@@ -70,6 +70,14 @@ impl Pool {
             Self::Sqlite(_) => Engine::Sqlite,
             Self::Postgres(_) => Engine::Postgres,
         }
+    }
+
+    /// Runs a statement that is a commit of its own; says how many rows it changed.
+    pub(crate) async fn run(&self, sql: Sql<'_>) -> Result<u64, StoreError> {
+        Ok(match self {
+            Self::Sqlite(pool) => sql.sqlite()?.execute(pool).await?.rows_affected(),
+            Self::Postgres(pool) => sql.postgres()?.execute(pool).await?.rows_affected(),
+        })
     }
 
     pub(crate) async fn close(&self) {

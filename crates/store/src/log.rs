@@ -14,8 +14,8 @@ pub use crate::pending::Leaves;
 pub use scan::{Scan, forward, newest_first};
 pub use segment::{Entries, Segment};
 pub use tree::{
-    Checkpoint, Publication, Sequenced, Tile, checkpoint, index_of, position_at, publish, sequenced, size, tile, tiles,
-    unsequenced,
+    Checkpoint, Publication, Sequenced, Tile, checkpoint, index_of, is_sequenced, position_at, publish, sequenced,
+    size, tile, tiles, unsequenced,
 };
 
 use crate::row::int;

@@ -54,7 +54,7 @@ impl Writer {
     async fn resolve(&mut self, waiting: Vec<Job>, sent: Option<Made>, at: Timestamp, found: Chain, why: &Arc<str>) {
         tracing::info!(committed = found == self.chain, "connected to the database again");
         match sent {
-            Some(made) if found == self.chain => self.settle(waiting, made.leaves, at).await,
+            Some(made) if found == self.chain => self.settle(waiting, made, at).await,
             Some(made) if found == made.before => {
                 self.tx.take_noted();
                 self.chain = found;
@@ -84,7 +84,7 @@ impl Writer {
 async fn reconnect(server: Option<&Server>, tx: &mut Tx, writer: u32) -> Result<Chain, StoreError> {
     let Some(server) = server else { return Err(StoreError::Closed) };
     loop {
-        match server.reconnect().await {
+        match server.reconnect(writer).await {
             Ok(link) => {
                 // The lost one is not closed in good order: that would wait for an answer.
                 drop(tx.replace(link));

@@ -1,16 +1,21 @@
 //! The store as its users see it.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use chancery_model::{Changed, Clock, Draft, Random, Secret, Session};
+use chancery_model::{Changed, Clock, Draft, Hash, Random, Secret, Session, Span, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::Lock;
+use crate::feed::Feed;
 use crate::job::{Job, Prepared, Waiting};
+use crate::keeper::{self, Confirmation};
+use crate::lease::Lease;
 use crate::link::Pool;
 use crate::pending::Pending;
-use crate::{BoxFuture, Durable, StoreError, Tx, Written, open, sessions};
+use crate::{BoxFuture, Durable, Membership, StoreError, Tx, Written, open, sessions};
 
 /// Where the data is.
 #[derive(Clone, Debug)]
@@ -20,12 +25,14 @@ pub struct Config {
     pub path: PathBuf,
     /// A PostgreSQL database: `postgres://user:password@host/name`. The data directory holds the rest.
     pub database: Option<Secret>,
+    /// What this process is called among those that share the database.
+    pub node: Membership,
 }
 
 impl Config {
     /// A data directory with its database in it.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), database: None }
+        Self { path: path.into(), database: None, node: Membership::default() }
     }
 }
 
@@ -40,7 +47,9 @@ pub struct Store {
 
 struct Inner {
     jobs: mpsc::UnboundedSender<Job>,
-    readers: Pool,
+    readers: Arc<Pool>,
+    /// For the few small rows that are neither entries nor nouns; only where the database is shared.
+    desk: Option<Arc<Pool>>,
     shared: Arc<Shared>,
     random: Arc<dyn Random>,
     writer: u32,
@@ -57,6 +66,8 @@ pub(crate) struct Shared {
     /// How many commits with entries there were since the start.
     commits: watch::Sender<u64>,
     lock: Lock,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) feed: Feed,
 }
 
 impl Store {
@@ -68,13 +79,13 @@ impl Store {
 
     pub(crate) fn new(
         jobs: mpsc::UnboundedSender<Job>,
-        readers: Pool,
+        (readers, desk): (Arc<Pool>, Option<Arc<Pool>>),
         shared: Arc<Shared>,
         random: Arc<dyn Random>,
         writer: u32,
         finished: watch::Receiver<bool>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { jobs, readers, shared, random, writer, finished }) }
+        Self { inner: Arc::new(Inner { jobs, readers, desk, shared, random, writer, finished }) }
     }
 
     /// The write path of every change but [`Store::open_session`]. `change` and the entry are one commit: both are on the disk when this returns, or, if it
@@ -169,6 +180,17 @@ impl Store {
         }
     }
 
+    /// A new token for a node that is to join: 256 random bits. Whoever hands it out keeps its [`token_hash`](crate::token_hash).
+    pub fn node_token(&self) -> Secret {
+        let bytes: Hash = self.inner.random.bytes();
+        Secret::new(bytes.iter().fold("cnt_".to_owned(), |text, byte| text + &format!("{byte:02x}")))
+    }
+
+    /// Has a commit failed, so that nothing more is written?
+    pub fn has_failed(&self) -> bool {
+        self.inner.shared.failure().is_some()
+    }
+
     /// Lets the writer finish what was handed to it, closes the database and gives the directory free.
     /// Later writes through any clone are refused.
     pub async fn close(&self) {
@@ -177,7 +199,55 @@ impl Store {
         // An error means that the writer is gone already.
         drop(finished.wait_for(|done| *done).await);
         self.inner.readers.close().await;
+        if let Some(desk) = &self.inner.desk {
+            desk.close().await;
+        }
         self.inner.shared.lock.release();
+    }
+
+    /// Do other processes write to the same database?
+    pub fn is_shared(&self) -> bool {
+        self.inner.desk.is_some()
+    }
+
+    /// This node's leave to act by what it knows. Whoever acts for somebody looks at it at the last moment.
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.inner.shared.lease
+    }
+
+    /// Waits until every other node is past the change of this number ([`Durable::change`]): it has told its observers,
+    /// or its leave to act has ended. A node that is away takes two seconds, at the most the first time.
+    /// Returns at once where there are no other nodes.
+    pub async fn confirmed(&self, change: u64) -> Vec<Confirmation> {
+        if !self.is_shared() || change == 0 {
+            return Vec::new();
+        }
+        keeper::confirmed(&self.inner.readers, self.inner.writer, &*self.inner.shared.clock, change).await
+    }
+
+    /// Takes or keeps a job that only one node may do, for so long; says whether it is this node's. The job has to bear
+    /// that two nodes do it once, after one of them was stopped in the middle. A term of nothing gives it back.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn lead(&self, job: &str, term: Span) -> Result<bool, StoreError> {
+        match &self.inner.desk {
+            None => Ok(true),
+            Some(_) if !self.lease().is_fresh() => Ok(false),
+            Some(desk) => keeper::lead(desk, self.inner.writer, job, term).await,
+        }
+    }
+
+    /// Uses up, for all nodes, what may be shown once until it `dies`; says whether it was not used before. Where there
+    /// is one node its own memory is enough, and this always agrees.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn show_once(&self, name: &Hash, dies: Timestamp) -> Result<bool, StoreError> {
+        match &self.inner.desk {
+            None => Ok(true),
+            Some(desk) => keeper::show_once(desk, name, dies).await,
+        }
     }
 
     /// The number of this data directory's writer: all its entries' positions carry it.
@@ -185,7 +255,7 @@ impl Store {
         self.inner.writer
     }
 
-    pub(crate) fn readers(&self) -> &Pool {
+    pub(crate) fn readers(&self) -> &Arc<Pool> {
         &self.inner.readers
     }
 
@@ -211,8 +281,10 @@ impl Store {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>, pending: Pending, lock: Lock) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, pending: Pending, lock: Lock, lease: Lease, told: u64) -> Self {
         Self {
+            lease: Arc::new(lease),
+            feed: Feed::new(told),
             clock,
             pending: Mutex::new(pending),
             observers: RwLock::default(),
@@ -243,19 +315,43 @@ impl Shared {
         self.failed.borrow().clone().map(StoreError::Poisoned)
     }
 
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
     /// Returns once the store is to be closed.
     pub(crate) async fn closing(&self) {
         // The sender lives in `self`: there is no error.
         drop(self.closing.subscribe().wait_for(|closing| *closing).await);
     }
 
-    pub(crate) fn observers(&self) -> Vec<Arc<Observer>> {
+    /// Tells every observer every change, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Panicked`] if one of them did: its copy can no longer be trusted.
+    pub(crate) fn tell(&self, changed: &[Changed]) -> Result<(), StoreError> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let observers = self.observers();
+        let tell_each = || changed.iter().for_each(|change| observers.iter().for_each(|observer| observer(change)));
+        catch_unwind(AssertUnwindSafe(tell_each))
+            .map_err(|panic| StoreError::Panicked(format!("an observer: {}", message(&*panic))))
+    }
+
+    fn observers(&self) -> Vec<Arc<Observer>> {
         self.observers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a panic says.
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 impl std::fmt::Debug for Store {

@@ -20,6 +20,7 @@ mod engines;
 mod erase;
 mod failure;
 mod group;
+mod nodes;
 mod nouns;
 mod opening;
 mod tree;
@@ -60,7 +61,7 @@ impl Place {
     }
 
     fn config(&self) -> Config {
-        Config { path: self.path().to_owned(), database: self.database.clone() }
+        Config { database: self.database.clone(), ..Config::at(self.path()) }
     }
 
     /// Somebody with a database client changes what is stored, behind our back.
@@ -93,6 +94,8 @@ fn place() -> Place {
     let database = chancery_lend::engine().map(|server| Secret::new(server.database()));
     Place { dir: tempfile::tempdir().unwrap(), database }
 }
+
+use group::session;
 
 async fn try_open(config: Config) -> Result<Store, StoreError> {
     let clock = Arc::new(Ticking(AtomicI64::new(1_795_000_000_000_000)));

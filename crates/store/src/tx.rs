@@ -4,7 +4,7 @@ use chancery_model::Changed;
 use sqlx::SqlSafeStr;
 
 use crate::link::{Link, Read, Source};
-use crate::row::Columns;
+use crate::row::{Columns, json};
 use crate::sql::{Engine, Sql};
 use crate::{Store, StoreError};
 
@@ -20,6 +20,10 @@ pub struct Tx {
 impl Tx {
     pub(crate) fn new(link: Link) -> Self {
         Self { link, changed: Vec::new(), remains: false }
+    }
+
+    pub(crate) fn link(&mut self) -> &mut Link {
+        &mut self.link
     }
 
     pub(crate) fn engine(&self) -> Engine {
@@ -44,6 +48,11 @@ impl Tx {
     /// Notes what observers are to be told, should this be committed.
     pub(crate) fn note(&mut self, changed: Changed) {
         self.changed.push(changed);
+    }
+
+    /// Everything that was noted, as other nodes read it; nothing if there is nothing.
+    pub(crate) fn noted_text(&self) -> Result<Option<String>, StoreError> {
+        if self.changed.is_empty() { Ok(None) } else { json(&self.changed).map(Some) }
     }
 
     /// How much has been noted so far.

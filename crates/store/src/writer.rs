@@ -1,8 +1,7 @@
 //! The one writer: takes what waits, commits it at once, tells the observers, answers everybody.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +13,13 @@ use tokio::sync::mpsc;
 use crate::bodies::frame;
 use crate::ending::Ending;
 use crate::job::{Job, Prepared};
+use crate::link::Pool;
 use crate::log::Chain;
 use crate::open::postgres::Server;
 use crate::pending::Leaves;
 use crate::row::int;
-use crate::store::Shared;
-use crate::{Durable, StoreError, Tx, sessions};
+use crate::store::{Shared, message};
+use crate::{Durable, StoreError, Tx, feed, sessions};
 
 /// How long a patient entry waits for a commit to go along with.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -29,6 +29,8 @@ const COMPANY: usize = 256;
 const JOBS: usize = 4096;
 /// Bytes of entries and bodies in one commit; one job may be larger.
 const BYTES: usize = 8 << 20;
+/// Between two attempts to read what others changed.
+const AGAIN: Duration = Duration::from_millis(100);
 
 pub(crate) struct Writer {
     pub(crate) tx: Tx,
@@ -36,6 +38,7 @@ pub(crate) struct Writer {
     pub(crate) inbox: mpsc::UnboundedReceiver<Job>,
     pub(crate) shared: Arc<Shared>,
     ending: Ending,
+    readers: Arc<Pool>,
     /// Where a lost connection is made again.
     pub(crate) server: Option<Server>,
 }
@@ -45,6 +48,8 @@ pub(crate) struct Made {
     /// Where the chain ended before.
     pub(crate) before: Chain,
     pub(crate) leaves: Leaves,
+    /// The number of what it changed in the feed.
+    pub(crate) change: Option<u64>,
 }
 
 /// Why there is none.
@@ -69,10 +74,10 @@ impl Writer {
         chain: Chain,
         inbox: mpsc::UnboundedReceiver<Job>,
         shared: Arc<Shared>,
-        server: Option<Server>,
+        (readers, server): (Arc<Pool>, Option<Server>),
     ) -> Self {
         let ending = Ending::new(tx.engine());
-        Self { tx, chain, inbox, shared, ending, server }
+        Self { tx, chain, inbox, shared, ending, readers, server }
     }
 
     /// Until the store is closed or every handle is dropped.
@@ -139,21 +144,21 @@ impl Writer {
         }
         let at = self.shared.clock.now();
         match self.attempt(&mut batch, at).await {
-            Ok(made) => self.settle(batch, made.leaves, at).await,
+            Ok(made) => self.settle(batch, made, at).await,
             Err(Failed::Lost { why, sent }) => self.recover(batch, sent, at, &why.to_string()).await,
             Err(Failed::Broken(why)) => self.break_off(batch, &why),
         }
     }
 
     /// After the commit: tells everybody.
-    pub(crate) async fn settle(&mut self, batch: Vec<Job>, leaves: Leaves, at: Timestamp) {
-        match self.tell(leaves) {
-            Ok(leaves) => {
+    pub(crate) async fn settle(&mut self, batch: Vec<Job>, made: Made, at: Timestamp) {
+        match self.tell(&made).await {
+            Ok(()) => {
                 self.tx.scrub().await;
-                if leaves.count() > 0 {
+                if made.leaves.count() > 0 {
                     self.shared.committed();
                 }
-                answer_all(batch, &leaves, at);
+                answer_all(batch, &made, at);
             }
             Err(why) => self.break_off(batch, &why),
         }
@@ -167,18 +172,22 @@ impl Writer {
 
     /// Everything in one commit. Changes that refuse leave the batch.
     async fn attempt(&mut self, batch: &mut Vec<Job>, at: Timestamp) -> Result<Made, Failed> {
-        let changes = batch.iter().any(Job::is_change);
-        if changes {
+        let opened: Vec<Arc<Session>> = batch.iter().filter_map(Job::session).cloned().collect();
+        let fed = self.ending.feeds();
+        let begun = batch.iter().any(Job::is_change) || (fed && !opened.is_empty());
+        if begun {
             self.begin(batch).await.map_err(Failed::before)?;
         }
+        opened.iter().for_each(|session| self.tx.note(Changed::Session(Arc::clone(session))));
+        let change = match fed {
+            true => feed::add(&mut self.tx, self.chain.writer, at.0).await.map_err(Failed::before)?,
+            false => None,
+        };
         let before = self.chain.clone();
         let segment = self.chain_up(batch);
         let leaves = Leaves { writer: before.writer, first_seq: before.next_seq, hashes: segment.leaves.clone() };
-        let made = Made { before, leaves };
-        let opened: Vec<Arc<Session>> = batch.iter().filter_map(Job::session).cloned().collect();
-        let inserted = self.insert(&made.before, segment, &opened, at, changes).await;
-        opened.into_iter().for_each(|session| self.tx.note(Changed::Session(session)));
-        match inserted {
+        let made = Made { before, leaves, change };
+        match self.insert(&made.before, segment, &opened, at, begun).await {
             Ok(()) => Ok(made),
             Err(why) => Err(Failed::after(why, made)),
         }
@@ -242,19 +251,19 @@ impl Writer {
     }
 
     /// After the commit: the sequencer's queue, then the observers.
-    fn tell(&mut self, leaves: Leaves) -> Result<Leaves, StoreError> {
-        if leaves.count() > 0 {
-            self.shared.pending().committed(leaves.clone());
+    async fn tell(&mut self, made: &Made) -> Result<(), StoreError> {
+        if made.leaves.count() > 0 && !self.ending.feeds() {
+            self.shared.pending().committed(made.leaves.clone());
         }
         let changed = self.tx.take_noted();
-        if changed.is_empty() {
-            return Ok(leaves);
-        }
-        let observers = self.shared.observers();
-        let tell_each = || changed.iter().for_each(|change| observers.iter().for_each(|observer| observer(change)));
-        match catch_unwind(AssertUnwindSafe(tell_each)) {
-            Ok(()) => Ok(leaves),
-            Err(panic) => Err(StoreError::Panicked(format!("an observer: {}", message(&*panic)))),
+        let Some(number) = made.change else { return self.shared.tell(&changed) };
+        loop {
+            let tell = |changed: &[Changed]| self.shared.tell(changed);
+            match self.shared.feed.tell_own(&self.readers, number, &changed, tell).await {
+                // What others changed before cannot be read now. Nobody is answered before it is.
+                Err(e) if e.is_outage() && !self.shared.is_closing() => tokio::time::sleep(AGAIN).await,
+                told => return told,
+            }
         }
     }
 }
@@ -322,9 +331,11 @@ fn next_batch(waiting: &mut VecDeque<Job>) -> Vec<Job> {
     waiting.drain(..count.min(waiting.len())).collect()
 }
 
-fn answer_all(batch: Vec<Job>, leaves: &Leaves, at: Timestamp) {
+fn answer_all(batch: Vec<Job>, made: &Made, at: Timestamp) {
+    let (leaves, change) = (&made.leaves, made.change.unwrap_or(0));
     let mut places = (leaves.first_seq..).zip(leaves.hashes());
-    let mut next = || places.next().map(|(seq, leaf)| durable(leaves.writer, seq, leaf, at)).ok_or(StoreError::Closed);
+    let durable = |(seq, leaf): (u64, &Hash)| Durable::new(Position { writer: leaves.writer, seq }, *leaf, at, change);
+    let mut next = || places.next().map(durable).ok_or(StoreError::Closed);
     for job in batch {
         match job {
             Job::Append { answer, .. } | Job::Open { answer, .. } => drop(answer.send(next())),
@@ -334,16 +345,7 @@ fn answer_all(batch: Vec<Job>, leaves: &Leaves, at: Timestamp) {
     }
 }
 
-fn durable(writer: u32, seq: u64, leaf: &Hash, at: Timestamp) -> Durable {
-    Durable::new(Position { writer, seq }, *leaf, at)
-}
-
 fn fail_all(batch: Vec<Job>, why: &str) {
     let why: Arc<str> = why.into();
     batch.into_iter().for_each(|job| job.fail(StoreError::Poisoned(Arc::clone(&why))));
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{Known, Method};
 use crate::authenticator::Authenticator;
 use crate::directory::AgentSlot;
-use crate::federation::Missing;
+use crate::federation::{Missing, Untaken, busy};
 use crate::jose::{Algorithm, Compact, Header, Jwk, NumericDate, Policy, PublicKey, Text, claims, sha256};
 use crate::replay::Replayed;
 use crate::token::OauthError;
@@ -45,7 +45,11 @@ struct Hearsay<'a> {
 
 impl Authenticator {
     /// The agent that signed this assertion. The assertion is used up.
-    pub(super) fn by_assertion(&self, assertion: &str, client_id: Option<&str>) -> Result<Arc<AgentSlot>, OauthError> {
+    pub(super) async fn by_assertion(
+        &self,
+        assertion: &str,
+        client_id: Option<&str>,
+    ) -> Result<Arc<AgentSlot>, OauthError> {
         let now = self.clock.now();
         let jws = Compact::parse(assertion).map_err(|e| refuse(e.to_string()))?;
         let header = jws.header().map_err(|e| refuse(e.to_string()))?;
@@ -58,7 +62,7 @@ impl Authenticator {
         let claims: Claims<'_> = claims(&payload).map_err(|e| refuse(e.to_string()))?;
         self.check_claims(&claims, client_id, now)?;
         slot.demand_active(now).map_err(|reason| OauthError::new(reason.row, "invalid_client", reason.why))?;
-        self.use_up(slot.agent().id.as_str(), &claims, now)?;
+        self.use_up(slot.agent().id.as_str(), &claims, now).await?;
         Ok(slot)
     }
 
@@ -89,7 +93,7 @@ impl Authenticator {
         let (claims, now): (Claims<'_>, _) = (claims(&payload).map_err(|e| refuse(e.to_string()))?, self.clock.now());
         self.check_claims(&claims, client_id, now)?;
         let known = self.acting(&stated.client, Method::DocumentKey)?;
-        self.use_up(&known.id, &claims, now)?;
+        self.use_up(&known.id, &claims, now).await?;
         Ok(known)
     }
 
@@ -131,15 +135,13 @@ impl Authenticator {
         Err(refuse(wrong))
     }
 
-    fn use_up(&self, client: &str, claims: &Claims<'_>, now: Timestamp) -> Result<(), OauthError> {
+    async fn use_up(&self, client: &str, claims: &Claims<'_>, now: Timestamp) -> Result<(), OauthError> {
         let dies = claims.exp.timestamp() + self.config.skew;
-        match self.assertions.take(&sha256(client.as_bytes()), &claims.jti, dies, now) {
-            Ok(()) => Ok(()),
-            Err(Replayed::Full) => {
-                Err(OauthError::new(problem::TOO_BUSY, "temporarily_unavailable", Replayed::Full.to_string()))
-            }
-            Err(replayed) => Err(refuse(format!("the client assertion cannot be taken: {replayed}"))),
-        }
+        self.take_once(&sha256(client.as_bytes()), &claims.jti, dies, now).await.map_err(|untaken| match untaken {
+            Untaken::Replayed(Replayed::Full) => busy(Replayed::Full.to_string()),
+            Untaken::Replayed(replayed) => refuse(format!("the client assertion cannot be taken: {replayed}")),
+            Untaken::Store(why) => busy(why),
+        })
     }
 }
 

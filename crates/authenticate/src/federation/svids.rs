@@ -55,7 +55,7 @@ impl Authenticator {
         let facts = facts(token)?;
         let about = about.into_iter().filter(|source| facts.meet(source)).collect();
         let (source, slot) = self.agent_of_svid(&svid.id, about, client_id)?;
-        self.use_up_svid(&svid, &facts, now)?;
+        self.use_up_svid(&svid, &facts, now).await?;
         Ok(Attested { instance: self.federation.copy_of(&svid.id), slot, source })
     }
 
@@ -137,12 +137,12 @@ impl Authenticator {
 
     /// `jti` is optional (JWT-SVID, section 3): one that has it is good for one login. One without it logs in until it
     /// expires, like what a platform puts into a file: what it is exchanged for is bound to the presenter's key.
-    fn use_up_svid(&self, svid: &JwtSvid, facts: &Facts, now: Timestamp) -> Result<(), OauthError> {
+    async fn use_up_svid(&self, svid: &JwtSvid, facts: &Facts, now: Timestamp) -> Result<(), OauthError> {
         let Some(id) = &svid.token_id else { return Ok(()) };
         if facts.time("iat").is_none_or(|made| self.is_from_before(made, self.config.skew)) {
             return Err(refuse(BEFORE_START));
         }
-        self.take_assertion(&sha256(svid.id.as_str().as_bytes()), id, svid.expires, now)
+        self.take_assertion(&sha256(svid.id.as_str().as_bytes()), id, svid.expires, now).await
     }
 }
 

@@ -75,7 +75,7 @@ impl Authenticator {
         self.delegations.load().may_delegate(&link).map_err(denied)?;
         let binding = self.binding(call, &client)?;
         let now = self.clock.now();
-        self.take_assertion(&sha256(said.issuer.as_bytes()), &said.id, said.dies, now)?;
+        self.take_assertion(&sha256(said.issuer.as_bytes()), &said.id, said.dies, now).await?;
         let opening = Opening {
             instance: instance.or(client.instance()),
             purpose,

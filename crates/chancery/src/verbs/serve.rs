@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chancery_server::App;
+use chancery_server::{App, Role};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -18,6 +18,9 @@ pub struct Args {
     /// What is logged, for instance `info` or `chancery_gateway=debug`
     #[arg(long, value_name = "FILTER", default_value = "info", env = "CHANCERY_LOG", hide_env_values = true)]
     log: String,
+    /// What this node does: everything, or calls and decisions only [default: `node.role` of the file]
+    #[arg(long, value_parser = ["all", "gateway"])]
+    role: Option<String>,
     /// How it is logged, on standard error
     #[arg(long, value_parser = ["text", "json"], default_value = "text")]
     log_format: String,
@@ -26,7 +29,10 @@ pub struct Args {
 /// Runs until it is told to stop, or cannot go on.
 pub async fn run(context: &Context, args: &Args) -> Done {
     log_to_stderr(args)?;
-    let config = context.config()?;
+    let mut config = context.config()?;
+    if let Some(role) = args.role.as_deref().and_then(Role::named) {
+        config.node.role = role;
+    }
     let servers: Vec<String> = config.servers.keys().cloned().collect();
     let app = App::start(config, Arc::clone(&context.clock), Arc::clone(&context.random)).await?;
     context.output.note(&format!("listening on {}   admin socket {}", app.url(), app.admin_socket().display()));

@@ -1,8 +1,9 @@
 //! The credential of an act: the one there is, or a renewed one. One renewal at a time for each connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chancery_model::{Change, Draft, Kind, Who};
+use chancery_model::{Change, Draft, Kind, Span, Who};
 use chancery_store::connections;
 use serde_json::json;
 
@@ -16,6 +17,11 @@ use super::token::TokenAsk;
 use super::{Connections, Target, scopes};
 use crate::inject::Credential;
 use crate::refusal::Refusal;
+
+/// How long one node may renew, and how long the others wait for it.
+const TERM: Span = Span::seconds(30);
+const LOOK: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 700;
 
 /// Why a credential is asked for.
 enum Need {
@@ -105,10 +111,28 @@ impl Connections {
         let (connections, person) = (self.clone(), person.map(str::to_owned));
         let renewing = tokio::spawn(async move {
             let _turn = slot.turn.lock().await;
-            connections.load(&target, person.as_deref(), &slot).await?;
-            connections.in_turn(&target, person.as_deref(), &slot, need).await
+            let job = format!("connection {}", row(&target.name, person.as_deref()));
+            connections.take_turn(&job).await?;
+            let done = match connections.load(&target, person.as_deref(), &slot).await {
+                Ok(()) => connections.in_turn(&target, person.as_deref(), &slot, need).await,
+                Err(error) => Err(error),
+            };
+            drop(connections.keeping.store.lead(&job, Span(0)).await);
+            done
         });
         renewing.await.unwrap_or_else(|e| Err(ConnectError::internal(e.to_string())))
+    }
+
+    /// One node at a time: a refresh token that two of them used would be taken for a stolen one. Whoever comes after
+    /// finds what the one before has stored.
+    async fn take_turn(&self, job: &str) -> Result<(), ConnectError> {
+        for _ in 0..LOOKS {
+            if self.keeping.store.lead(job, TERM).await.map_err(|e| ConnectError::store(&e))? {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Err(ConnectError::internal("another node renews the connection and does not come to an end"))
     }
 
     async fn in_turn(

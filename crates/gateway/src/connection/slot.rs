@@ -29,6 +29,7 @@ pub(super) struct Slot {
 #[derive(Default)]
 struct State {
     loaded: bool,
+    outdated: bool,
     connection: Option<Arc<Connection>>,
     held: Option<Arc<Held>>,
     failed: Option<(Timestamp, ConnectError)>,
@@ -45,7 +46,8 @@ pub(super) struct Held {
 
 impl Slot {
     pub(super) fn is_loaded(&self) -> bool {
-        lock(&self.state).loaded
+        let state = lock(&self.state);
+        state.loaded && !state.outdated
     }
 
     pub(super) fn connection(&self) -> Option<Arc<Connection>> {
@@ -53,7 +55,13 @@ impl Slot {
     }
 
     pub(super) fn held(&self) -> Option<Arc<Held>> {
-        lock(&self.state).held.clone()
+        let state = lock(&self.state);
+        state.held.clone().filter(|_| !state.outdated)
+    }
+
+    /// What is in memory is not what is stored any more.
+    pub(super) fn outdated(&self) {
+        lock(&self.state).outdated = true;
     }
 
     /// Takes over what was read from the store or made anew. A replaced credential is still looked for in answers.
@@ -65,6 +73,7 @@ impl Slot {
             Held::new(connection, tokens, prover(tokens), before.as_deref()).map(Arc::new)
         });
         state.loaded = true;
+        state.outdated = false;
         state.failed = None;
         state.connection = connection.map(Arc::new);
     }

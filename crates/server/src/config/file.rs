@@ -9,8 +9,8 @@ use chancery_oversee::notify::Channel;
 use serde::Deserialize;
 
 use super::{
-    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Oauth, Pin, Places, Spiffe, Tls, Tokens, Transport,
-    Upstream,
+    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Node, Oauth, Pin, Places, Spiffe, Tls, Tokens,
+    Transport, Upstream,
 };
 
 const PORT: u16 = 8420;
@@ -20,6 +20,7 @@ const PORT: u16 = 8420;
 pub(super) struct File {
     data: Option<PathBuf>,
     store: Database,
+    node: Node,
     listen: Option<SocketAddr>,
     public_url: Option<String>,
     hosts: Vec<String>,
@@ -69,6 +70,7 @@ impl File {
         });
         Ok(Config {
             database: self.store.resolve(base)?,
+            node: Node { join_file: self.node.join_file.map(at), ..self.node },
             data: self.data.map_or_else(|| places.data.clone(), at),
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], PORT))),
             public_url: self.public_url,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 
-use super::guard::{Door, Names};
+use super::guard::{Door, Leave, Names};
 use super::tcp::{missing, no_method};
 use super::time::Times;
 use crate::api;
@@ -32,5 +32,5 @@ pub(crate) fn door(rooms: Arc<Rooms>) -> Door {
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(rooms);
-    Door { names, router, times: Times::default() }
+    Door { names, router, times: Times::default(), leave: Leave::default() }
 }

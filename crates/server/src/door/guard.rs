@@ -9,7 +9,8 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Router};
 use bytes::Bytes;
-use chancery_model::problem::{BAD_ORIGIN, Problem, TOO_LARGE, TOO_SLOW};
+use chancery_model::problem::{BAD_ORIGIN, LEASE_OVER, NO_ENDPOINT, Problem, TOO_LARGE, TOO_SLOW};
+use chancery_store::Lease;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Request};
 use tower::ServiceExt;
@@ -71,7 +72,36 @@ pub(crate) struct Door {
     pub(crate) names: Names,
     pub(crate) router: Router,
     pub(crate) times: Times,
+    pub(crate) leave: Leave,
 }
+
+/// When a door answers, and to what.
+#[derive(Clone, Default)]
+pub(crate) struct Leave {
+    /// Nothing is done by a node that may have missed a change.
+    pub(crate) lease: Option<Arc<Lease>>,
+    /// Calls and decisions only.
+    pub(crate) only_gateway: bool,
+}
+
+impl Leave {
+    fn check(&self, path: &str) -> Result<(), Problem> {
+        if matches!(path, "/healthz" | "/readyz") {
+            return Ok(());
+        }
+        if self.lease.as_ref().is_some_and(|lease| !lease.is_fresh()) {
+            return Err(Problem::new(LEASE_OVER, "it has not heard from the database in time"));
+        }
+        let acts = || GATEWAY.iter().any(|prefix| path.starts_with(prefix));
+        if self.only_gateway && !acts() {
+            return Err(Problem::new(NO_ENDPOINT, "this node has the role `gateway`: another one does this"));
+        }
+        Ok(())
+    }
+}
+
+/// What a node with the role `gateway` answers.
+const GATEWAY: [&str; 5] = ["/mcp/", "/access/v1/", "/.well-known/", "/oauth/jwks", "/connections/"];
 
 impl Door {
     /// Refuses foreign names and bodies that do not come, and puts the security headers on every answer.
@@ -81,7 +111,8 @@ impl Door {
         B::Error: Into<BoxError>,
     {
         let (request, late) = timed(request, self.times.body);
-        let mut response = match self.names.check(request.headers()) {
+        let checked = self.names.check(request.headers()).and_then(|()| self.leave.check(request.uri().path()));
+        let mut response = match checked {
             Ok(()) => self.router.clone().oneshot(request).await.into_response(),
             Err(problem) => Failure::from(problem).into_response(),
         };

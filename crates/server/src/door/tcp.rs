@@ -8,19 +8,21 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use chancery_model::problem::{NO_ENDPOINT, NO_METHOD, Problem};
 
-use super::guard::{Door, Names};
+use super::guard::{Door, Leave, Names};
 use super::time::Times;
 use crate::failure::Failure;
 use crate::oauth::{authorize, enrol, introspect, jwks, metadata, par, register, revoke, token};
 use crate::pages::{self, device, presence, sign_in};
 use crate::rooms::Rooms;
-use crate::{authzen, callback, front, health, spiffe};
+use crate::{Role, authzen, callback, front, health, spiffe};
 
 /// The longest body that an endpoint reads at once, in bytes.
 const BODY: usize = 1 << 20;
 
 /// Every address of this door.
 pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
+    let only_gateway = rooms.config.node.role == Role::Gateway;
+    let leave = Leave { lease: Some(Arc::clone(rooms.store.lease())), only_gateway };
     let router = Router::new()
         .route("/", get(front::page))
         .route("/front.css", get(front::style))
@@ -59,7 +61,7 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(rooms);
-    Door { names, router, times: Times::default() }
+    Door { names, router, times: Times::default(), leave }
 }
 
 /// The data path: see `chancery_gateway::act`.

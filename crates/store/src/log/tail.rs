@@ -18,10 +18,11 @@ pub(crate) struct Tail {
 pub(crate) async fn examine(tx: &mut Tx, writer: u32, now: Timestamp) -> Result<Tail, StoreError> {
     let enter = crate::sql("INSERT INTO log_writers (writer, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING");
     tx.run(enter.bind(i64::from(writer)).bind(now.0)).await?;
-    let chain = chain(tx, writer).await?;
-    let entries = writers(&mut *tx).await?.iter().map(|(_, entries)| entries).sum();
+    // What was signed is read first: others may write and sign meanwhile, and the log only grows.
     let signed = tree::checkpoint(&mut *tx).await?.map_or(0, |checkpoint| checkpoint.size);
     let sequenced = tree::sequenced_of(&mut *tx, writer).await?;
+    let chain = chain(tx, writer).await?;
+    let entries = writers(&mut *tx).await?.iter().map(|(_, entries)| entries).sum();
     if signed > entries || sequenced > chain.next_seq {
         return Err(StoreError::Truncated { entries, signed });
     }

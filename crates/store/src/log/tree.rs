@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chancery_model::{Position, Timestamp};
 
+use super::writers;
 use crate::pending::Leaves;
 use crate::row::{Columns, Row, int};
 use crate::{Reader, Store, StoreError, Tx};
@@ -58,7 +59,11 @@ pub struct Publication {
 
 /// Entries that are durable but not in the tree: whole commits, at least one if there are any, about `limit`
 /// entries, in order. From memory as a rule; from the log after a restart or if the sequencer fell far behind.
+/// Where several nodes write, from the log of each.
 pub async fn unsequenced(store: &Store, limit: u64) -> Result<Vec<Leaves>, StoreError> {
+    if store.is_shared() {
+        return unsequenced_of_all(store, limit).await;
+    }
     let (next, in_memory) = {
         let pending = store.shared().pending();
         (pending.next(), pending.front(limit))
@@ -66,21 +71,49 @@ pub async fn unsequenced(store: &Store, limit: u64) -> Result<Vec<Leaves>, Store
     if !in_memory.is_empty() {
         return Ok(in_memory);
     }
+    Ok(whole(following(store, store.writer(), next, limit).await?, limit))
+}
+
+async fn unsequenced_of_all(store: &Store, limit: u64) -> Result<Vec<Leaves>, StoreError> {
+    let mut runs = Vec::new();
+    for (writer, end) in writers(store).await? {
+        let next = sequenced_of(store, writer).await?;
+        if next < end {
+            runs.extend(following(store, writer, next, limit).await?);
+        }
+    }
+    Ok(whole(runs, limit))
+}
+
+async fn following(store: &Store, writer: u32, next: u64, limit: u64) -> Result<Vec<Leaves>, StoreError> {
     let sql = crate::sql(
         "SELECT writer, first_seq, leaves FROM log_segments WHERE writer = $1 AND first_seq >= $2 \
          ORDER BY first_seq LIMIT $3",
-    )
-    .bind(i64::from(store.writer()))
-    .bind(int(next)?)
-    .bind(int(limit.clamp(1, 4096))?);
+    );
+    let sql = sql.bind(i64::from(writer)).bind(int(next)?).bind(int(limit.clamp(1, 4096))?);
+    Reader::from(store).all(sql, read_leaves).await
+}
+
+/// As many from the front as the limit takes, and at least one: what comes after one that is left out may follow on it.
+fn whole(mut runs: Vec<Leaves>, limit: u64) -> Vec<Leaves> {
     let mut taken = 0;
-    let mut runs = Reader::from(store).all(sql, read_leaves).await?;
-    runs.retain(|run| {
-        let wanted = taken == 0 || taken + run.count() <= limit;
+    let mut fits = |run: &Leaves| {
         taken += run.count();
-        wanted
-    });
-    Ok(runs)
+        taken <= limit
+    };
+    let count = runs.iter().take_while(|run| fits(run)).count();
+    runs.truncate(count.max(1));
+    runs
+}
+
+/// Are the entries of these writers up to these numbers in the tree?
+pub async fn is_sequenced(from: &Store, ends: &[(u32, u64)]) -> Result<bool, StoreError> {
+    for (writer, end) in ends {
+        if sequenced_of(from, *writer).await? < *end {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Writes tiles, order and checkpoint in one transaction. The order must go on exactly where it ended, and the
@@ -88,10 +121,10 @@ pub async fn unsequenced(store: &Store, limit: u64) -> Result<Vec<Leaves>, Store
 pub async fn publish(store: &Store, publication: Publication) -> Result<(), StoreError> {
     let ends: Vec<(u32, u64)> = publication.sequence.iter().map(|s| (s.writer, s.first_seq + s.count)).collect();
     let shared = Arc::clone(store.shared());
-    let own = store.writer();
+    let (own, together) = (store.writer(), store.is_shared());
     let published = move || {
         let end = ends.iter().filter(|(writer, _)| *writer == own).map(|(_, end)| *end).max();
-        if let Some(end) = end {
+        if let Some(end) = end.filter(|_| !together) {
             shared.pending().published(end);
         }
     };

@@ -1,22 +1,26 @@
 //! A database somewhere else: PostgreSQL.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_model::Secret;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 
-use super::{Opened, migrations};
+use super::{Opened, Together, migrations};
 use crate::StoreError;
 use crate::link::{Link, Pool, Source};
 use crate::row::Columns;
 
-/// The kinds of advisory locks: one per writer, held as long as it lives.
+/// The kind of the advisory locks that writers hold as long as they live.
 const WRITER_LOCK: i64 = 0x4348_414e;
 /// How often, and how many times, it is asked for: who held it may have died a moment ago.
 const EVERY: Duration = Duration::from_millis(100);
 const TIMES: usize = 50;
+/// Connections of one node at the most, beside the writer's and the one that listens.
+const READERS: u32 = 8;
+const DESK: u32 = 3;
 
 /// What each session is told. A node that stops in the middle of a transaction must not hold up the others.
 const SETTINGS: [(&str, &str); 5] = [
@@ -30,18 +34,17 @@ const SETTINGS: [(&str, &str); 5] = [
 /// How to reach the database.
 pub(crate) struct Server {
     options: PgConnectOptions,
-    writer: u32,
 }
 
-pub(super) async fn open(url: &Secret, writer: u32) -> Result<Opened, StoreError> {
-    let server = Server { options: options(url)?, writer };
+pub(super) async fn open(url: &Secret) -> Result<Opened, StoreError> {
+    let server = Server { options: options(url)? };
     let mut connection = server.options.connect().await.map_err(|e| cannot(&e))?;
     migrations::postgres().run(&mut connection).await.map_err(|e| cannot(&e))?;
     let mut link = Link::Postgres(connection);
     require_durable(&mut link).await?;
-    server.claim(&mut link).await?;
-    let readers = Pool::Postgres(server.readers());
-    Ok(Opened { link, readers, server: Some(server) })
+    let readers = server.pool(READERS, "on");
+    let desk = Arc::new(Pool::Postgres(server.pool(DESK, "off")));
+    Ok(Opened { link, readers: Pool::Postgres(readers.clone()), shared: Some(Together { server, readers, desk }) })
 }
 
 /// What is not said of a host is the strict form: a remote one has to show a certificate for its name.
@@ -62,18 +65,18 @@ fn is_loopback(host: &str) -> bool {
 }
 
 impl Server {
-    fn readers(&self) -> PgPool {
+    fn pool(&self, most: u32, read_only: &str) -> PgPool {
         PgPoolOptions::new()
             .min_connections(0)
-            .max_connections(8)
+            .max_connections(most)
             .acquire_timeout(Duration::from_secs(5))
             .idle_timeout(Duration::from_secs(60))
-            .connect_lazy_with(self.options.clone())
+            .connect_lazy_with(self.options.clone().options([("default_transaction_read_only", read_only)]))
     }
 
     /// A new connection for the writer, after it lost one. The session that was lost is ended if it is still there, and
     /// its locks are gone before this returns: whatever it was about to commit is committed by then or never.
-    pub(crate) async fn reconnect(&self) -> Result<Link, StoreError> {
+    pub(crate) async fn reconnect(&self, writer: u32) -> Result<Link, StoreError> {
         let connection: PgConnection = self.options.connect().await.map_err(StoreError::Database)?;
         let mut link = Link::Postgres(connection);
         require_durable(&mut link).await?;
@@ -82,26 +85,29 @@ impl Server {
              AND objid = $2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
              AND granted AND pid <> pg_backend_pid()",
         );
-        let end = end.bind(WRITER_LOCK).bind(i64::from(self.writer));
+        let end = end.bind(WRITER_LOCK).bind(i64::from(writer));
         Source::Link(&mut link).one(end, |row| row.int("ended")).await?;
-        self.claim(&mut link).await?;
+        self.claim(&mut link, writer).await?;
         Ok(link)
     }
 
     /// Takes the writer's lock, which the session holds until it ends. Two processes with one writer's number would
     /// refuse each other's entries: the second is refused at once.
-    async fn claim(&self, link: &mut Link) -> Result<(), StoreError> {
+    pub(crate) async fn claim(&self, link: &mut Link, writer: u32) -> Result<(), StoreError> {
         for _ in 0..TIMES {
-            let ask = crate::sql("SELECT pg_try_advisory_lock(CAST($1 AS INT), CAST($2 AS INT)) AS got");
-            let ask = ask.bind(WRITER_LOCK).bind(i64::from(self.writer));
-            if Source::Link(link).one(ask, |row| row.int("got")).await? == Some(1) {
+            if self.try_claim(link, writer).await? {
                 return Ok(());
             }
             tokio::time::sleep(EVERY).await;
         }
-        let why =
-            format!("another process writes as node {}: stop that one, or give this one its own number", self.writer);
+        let why = format!("another process writes as node {writer}: stop that one, or give this one its own directory");
         Err(StoreError::Connect(why))
+    }
+
+    pub(crate) async fn try_claim(&self, link: &mut Link, writer: u32) -> Result<bool, StoreError> {
+        let ask = crate::sql("SELECT pg_try_advisory_lock(CAST($1 AS INT), CAST($2 AS INT)) AS got");
+        let ask = ask.bind(WRITER_LOCK).bind(i64::from(writer));
+        Ok(Source::Link(link).one(ask, |row| row.int("got")).await? == Some(1))
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn open(config: &Config) -> Result<Opened, StoreError> {
     migrations::SQLITE.run(&mut connection).await.map_err(|e| cannot(config, &e))?;
     grow_wal(&mut connection).await?;
     let readers = Pool::Sqlite(read_only(&database));
-    Ok(Opened { link: Link::Sqlite(connection), readers, server: None })
+    Ok(Opened { link: Link::Sqlite(connection), readers, shared: None })
 }
 
 /// Gives the write-ahead log its whole size before the first commit: a sync of bytes inside a file is one write and

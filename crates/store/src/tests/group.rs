@@ -119,7 +119,7 @@ async fn a_patient_entry_alone_is_committed_soon() {
     assert_eq!(written.unwrap().position().seq, 1);
 }
 
-fn session(agent: &AgentId, number: u64) -> Session {
+pub(super) fn session(agent: &AgentId, number: u64) -> Session {
     let now = Timestamp::from_seconds(1_795_000_000);
     Session {
         id: SessionId::new(now, &Counting((number << 20).into())),

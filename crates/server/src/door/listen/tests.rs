@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::door::guard::Names;
+use crate::door::guard::{Leave, Names};
 use crate::door::time::Times;
 
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_millis(100);
 const NEVER: Times = Times { headers: LONGEST_WAIT, body: LONGEST_WAIT, answer: LONGEST_WAIT };
 
 fn door(router: Router, times: Times) -> Door {
-    Door { names: Names::new(["localhost".to_owned()], &[]), router, times }
+    Door { names: Names::new(["localhost".to_owned()], &[]), router, times, leave: Leave::default() }
 }
 
 fn closing() -> Closing {

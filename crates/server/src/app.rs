@@ -404,7 +404,8 @@ fn follow(engine: &Engine, changed: &Changed) {
         | Changed::ClientSecret(_)
         | Changed::ClientCertificate(_)
         | Changed::Client(_)
-        | Changed::TrustSource(_) => {}
+        | Changed::TrustSource(_)
+        | Changed::Connection(_) => {}
     }
 }
 

@@ -139,3 +139,20 @@ fn one_user_id_is_one_agent() {
     }
     assert_eq!(parse("[spiffe]\ntrust_domain = \"Acme\"").unwrap_err().place, "spiffe.trust_domain");
 }
+
+#[test]
+fn a_database_is_named_once_and_its_address_is_never_shown() {
+    let store = |text: &str| parse(&format!("[store]\n{text}"));
+    let read = store("url = \"postgres://chancery:hunter2@127.0.0.1/chancery\"").unwrap();
+    assert_eq!(read.database.as_ref().unwrap().expose(), "postgres://chancery:hunter2@127.0.0.1/chancery");
+    assert!(!format!("{read:?}").contains("hunter2"));
+    assert!(parse("").unwrap().database.is_none());
+    for bad in ["url = \"mysql://x:hunter2@y\"", "url = \"postgres://x\"\nurl_file = \"f\"", "url_file = \"/nowhere\""]
+    {
+        let refused = store(bad).unwrap_err();
+        assert!(refused.place.starts_with("store") && !refused.to_string().contains("hunter2"), "{refused}");
+    }
+    let node = parse("[node]\nname = \"b\"\nrole = \"gateway\"\njoin_file = \"join\"").unwrap().node;
+    assert_eq!((node.role, node.join_file.as_deref()), (Role::Gateway, Some(Path::new("/etc/chancery/join"))));
+    assert!(parse("[node]\nrole = \"king\"").is_err());
+}

@@ -75,7 +75,10 @@ impl Keeper {
             match self.round().await {
                 Ok(()) => {}
                 Err(e) if e.is_outage() => tracing::warn!(error = %e, "the lease of this node was not renewed"),
-                Err(e) => return self.shared.poison(&e.to_string()),
+                Err(e) => {
+                    self.shared.lease.give_up();
+                    return self.shared.poison(&e.to_string());
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}

@@ -13,6 +13,7 @@ use chancery_fetch::Fetcher;
 use chancery_gateway::{Gateway, Parts};
 use chancery_model::problem::{BAD_CONFIG, INTERNAL, Problem, STORE_FAILED, UNSAFE_CONFIG};
 use chancery_model::{Changed, Clock, Random, Secret, Span};
+use chancery_oversee::notify::Notifier;
 use chancery_record::Recorder;
 use chancery_register::Registrar;
 use chancery_store::{Membership, Store, agents, blueprints, grants};
@@ -42,6 +43,10 @@ const REVIEW: Duration = Duration::from_secs(600);
 
 /// Longer than that: whoever looked last looks again, as long as it is there.
 const FINDINGS_TERM: Span = Span::minutes(11);
+
+/// For how long a node has the job of telling people, and how often it says that it still does it.
+const TELLING_TERM: Span = Span::seconds(15);
+const TELLING_LOOK: Duration = Duration::from_secs(3);
 
 /// For the first listing of tools at start.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
@@ -173,7 +178,8 @@ impl App {
                 () = stopped.cancelled() => {}
             }
         });
-        self.chores.tasks.spawn(self.rooms.notifier.clone().run(stop()));
+        let telling = tell_where_leading(self.rooms.notifier.clone(), self.rooms.store.clone(), stop());
+        self.chores.tasks.spawn(telling);
         let idle = Arc::clone(&self.rooms.gateway).run(self.chores.cancel.clone());
         self.chores.tasks.spawn(idle);
         let (policies, stop) = (self.rooms.policies.clone(), stop());
@@ -184,6 +190,34 @@ impl App {
             }
         });
     }
+}
+
+/// One node tells people what happens; another takes over when it is gone. A node that was away for so long that another
+/// took over does not tell anybody again before its next start: what it has in memory is old.
+async fn tell_where_leading(notifier: Notifier, store: Store, stop: impl Future<Output = ()>) {
+    let mut stop = std::pin::pin!(stop);
+    while !store.lead("notify", TELLING_TERM).await.unwrap_or(false) {
+        tokio::select! {
+            () = &mut stop => return,
+            () = tokio::time::sleep(TELLING_LOOK) => {}
+        }
+    }
+    let lost = async {
+        loop {
+            tokio::time::sleep(TELLING_LOOK).await;
+            if matches!(store.lead("notify", TELLING_TERM).await, Ok(false)) && store.lease().is_fresh() {
+                return tracing::error!("another node tells people what happens now");
+            }
+        }
+    };
+    let over = async {
+        tokio::select! {
+            () = stop => {}
+            () = lost => {}
+        }
+    };
+    notifier.run(over).await;
+    drop(store.lead("notify", Span(0)).await);
 }
 
 /// What becomes wrong by the passing of time alone (an agent about to expire, one that never enrolled) is found here.

@@ -11,6 +11,7 @@ mod laws;
 mod nodes;
 mod notify;
 mod oauth;
+mod oversee;
 mod promises;
 mod spiffe;
 mod wycheproof;

@@ -22,6 +22,8 @@ pub struct Acting<'a> {
     pub limits: &'a [Arc<[Limit]>],
     /// How long ago a human proved presence in its session.
     pub presence: Option<Span>,
+    /// Has a human approved exactly this act?
+    pub approved: bool,
     /// How long its session is open.
     pub session_age: Span,
     /// The reason it stated.
@@ -39,6 +41,7 @@ impl<'a> Acting<'a> {
             ancestors: &[],
             limits: &[],
             presence: None,
+            approved: false,
             session_age: Span(0),
             reason: None,
             facts: &NOTHING,
@@ -84,6 +87,11 @@ impl Facts {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(answer: &bool) -> bool {
+    !answer
 }
 
 /// A call of a tool.
@@ -154,6 +162,9 @@ pub struct Asker {
     /// What its sessions were narrowed to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Arc<[Limit]>>,
+    /// Had a human approved exactly this act?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub approved: bool,
     /// Seconds since its session was opened.
     pub session_age: i64,
     /// The stated reason.
@@ -171,6 +182,7 @@ impl Asker {
             human: self.human.as_deref(),
             ancestors,
             limits: &self.limits,
+            approved: self.approved,
             session_age: Span::seconds(self.session_age),
             reason: self.reason.as_deref(),
             facts: &self.facts,
@@ -191,6 +203,7 @@ impl From<&Acting<'_>> for Asker {
             human: by.human.map(str::to_owned),
             ancestors: by.ancestors.iter().map(|name| (*name).to_owned()).collect(),
             limits: by.limits.to_vec(),
+            approved: by.approved,
             session_age: by.session_age.as_seconds(),
             reason: by.reason.map(str::to_owned),
             facts: by.facts.clone(),

@@ -42,6 +42,8 @@ pub(crate) struct Query {
     pub mode: For,
     /// Seconds since a human proved presence.
     pub presence: Option<i64>,
+    /// Has a human approved exactly this?
+    pub approved: bool,
     /// Further entities that stand in the request only.
     pub others: Vec<Arc<Node>>,
 }
@@ -132,7 +134,8 @@ pub(crate) fn truth(value: &Value) -> Result<bool, String> {
     }
 }
 
-/// Decides.
+/// Decides. Where policies ask for an approval, the question is asked once more as if there were one: whoever would be
+/// refused all the same is refused now, and no human is asked.
 pub(crate) fn decide(
     snapshot: &Snapshot,
     grants: &Grants,
@@ -141,19 +144,81 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Decision {
     let candidates = slice(snapshot, grants, query, now);
+    let (decision, held) = judged(snapshot, lookup, query, &candidates);
+    let asks = |candidate: &Candidate<'_>| candidate.rule.demand.is_some();
+    let stands = match decision.outcome {
+        Outcome::RequireApproval => false,
+        Outcome::Deny => query.approved || !decision.errors.is_empty() || !candidates.iter().any(asks),
+        Outcome::Allow | Outcome::StepUp => true,
+    };
+    if stands {
+        return decision;
+    }
+    let (supposed, then) = judged(snapshot, lookup, &query.supposing_approval(), &candidates);
+    if supposed.outcome == Outcome::Deny {
+        return if decision.outcome == Outcome::Deny { decision } else { supposed };
+    }
+    let mut decision = Decision { outcome: Outcome::RequireApproval, max_age: None, ..decision };
+    decision.determining.clear();
+    for ((candidate, held), then) in candidates.iter().zip(held).zip(then) {
+        // A permit asks by its outcome while it applies; a condition asks if the approval changes it.
+        let by_outcome = then && candidate.rule.outcome == Outcome::RequireApproval;
+        if let Some(demand) = candidate.rule.demand.as_ref().filter(|_| by_outcome || held != then) {
+            decision.determining.push(candidate.determining());
+            if !decision.demands.contains(demand) {
+                decision.demands.push(demand.clone());
+            }
+        }
+    }
+    decision
+}
+
+/// One evaluation, and for each candidate whether its conditions held.
+fn judged(
+    snapshot: &Snapshot,
+    lookup: &dyn Lookup,
+    query: &Query,
+    candidates: &[Candidate<'_>],
+) -> (Decision, Vec<bool>) {
     // Most grants have no conditions: then there is nothing to evaluate, and nothing to prepare.
     let judge =
-        candidates.iter().any(|c| c.rule.body.is_some()).then(|| Judge::of(snapshot, lookup, query, &candidates));
+        candidates.iter().any(|c| c.rule.body.is_some()).then(|| Judge::of(snapshot, lookup, query, candidates));
     let evaluator = judge.as_ref().map(Judge::evaluator);
     let mut tally = Tally::default();
-    for candidate in &candidates {
-        match satisfied(evaluator.as_ref(), candidate) {
-            Ok(true) => tally.count(candidate, query.presence),
+    let mut held = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        let satisfied = satisfied(evaluator.as_ref(), candidate);
+        held.push(satisfied == Ok(true));
+        match satisfied {
+            Ok(true) => tally.count(candidate, query),
             Ok(false) => {}
             Err(error) => tally.errors.push(format!("{}: {error}", candidate.rule.id)),
         }
     }
-    tally.decision(&snapshot.version)
+    (tally.decision(&snapshot.version), held)
+}
+
+impl Query {
+    /// The same question, had a human approved it.
+    pub fn supposing_approval(&self) -> Self {
+        let context = match &self.context {
+            Context::Value(members) if members.contains_key(APPROVAL) => {
+                let mut members = (**members).clone();
+                members.insert(APPROVAL.into(), approval(true));
+                Context::Value(Arc::new(members))
+            }
+            other => other.clone(),
+        };
+        Self { approved: true, context, ..self.clone() }
+    }
+}
+
+/// The member of the context that says whether a human approved.
+pub(crate) const APPROVAL: &str = "approval";
+
+/// What it holds.
+pub(crate) fn approval(granted: bool) -> Value {
+    Value::record([("granted", Value::from(granted))], None)
 }
 
 /// Do the conditions of a candidate hold?
@@ -174,13 +239,14 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, candidate: &Candidate<'_>, presence: Option<i64>) {
+    fn count(&mut self, candidate: &Candidate<'_>, query: &Query) {
         let (rule, determining) = (candidate.rule, candidate.determining());
         if rule.effect == Effect::Forbid {
             return self.forbids.push(determining);
         }
         let outcome = match rule.outcome {
-            Outcome::StepUp if presence.is_some_and(|age| age <= rule.max_age) => Outcome::Allow,
+            Outcome::StepUp if query.presence.is_some_and(|age| age <= rule.max_age) => Outcome::Allow,
+            Outcome::RequireApproval if query.approved => Outcome::Allow,
             outcome => outcome,
         };
         if outcome == Outcome::StepUp {
@@ -204,7 +270,7 @@ impl Tally {
             Some((outcome, by)) => (outcome, vec![by]),
         };
         let max_age = max_age.filter(|_| outcome == Outcome::StepUp);
-        Decision { outcome, determining, errors, policy_version, part: None, max_age }
+        Decision { outcome, determining, errors, policy_version, part: None, max_age, demands: Vec::new() }
     }
 }
 

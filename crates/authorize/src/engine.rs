@@ -129,6 +129,16 @@ impl Engine {
         self.changes.load(Ordering::SeqCst)
     }
 
+    /// The groups that a person is in, by name, those that their groups are in included.
+    pub fn groups_of(&self, person: &str) -> Vec<String> {
+        let state = self.state.load();
+        let Ok(human) = delegate::human(&state, person) else { return Vec::new() };
+        let groups = human.entity.ancestors().filter(|uid| uid.entity_type().to_string() == "Group");
+        let mut names: Vec<String> = groups.map(|uid| AsRef::<str>::as_ref(uid.eid()).to_owned()).collect();
+        names.sort();
+        names
+    }
+
     fn changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{Effect, Expr, ExprKind, UnaryOp, Value, Var};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::parser::Loc;
-use chancery_model::{Covered, Decision, Grant, Hash, NearMiss, Outcome, Share, Timestamp};
+use chancery_model::{Covered, Decision, Demand, Grant, Hash, NearMiss, Outcome, Share, Timestamp};
 
 use crate::call::{Acting, Asked, ServerAct, ToolCall};
 use crate::decide::{Candidate, For, Judge, Query, decide, satisfied, slice, truth};
@@ -201,7 +201,10 @@ fn candidate(evaluator: &Evaluator<'_>, candidate: &Candidate<'_>) -> Vec<NearMi
 
 fn asks(rule: &Rule) -> Option<NearMiss> {
     match rule.outcome {
-        Outcome::RequireApproval => Some(miss(&rule.id, "the approval of a human, which arrives in a later version")),
+        Outcome::RequireApproval => {
+            let who = rule.demand.as_ref().map_or_else(|| "a human".to_owned(), Demand::who);
+            Some(miss(&rule.id, format!("the approval of {who}")))
+        }
         Outcome::StepUp => {
             Some(miss(&rule.id, format!("a person who confirmed presence within the last {} s", rule.max_age)))
         }

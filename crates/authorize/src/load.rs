@@ -14,7 +14,7 @@ use cedar_policy_core::validator::{
 use chancery_model::problem::{
     POLICY_FORM, POLICY_ID, POLICY_INERT, POLICY_SYNTAX, POLICY_TYPE, POLICY_UNINDEXED, POLICY_WAITS, Row,
 };
-use chancery_model::{Outcome, Tool};
+use chancery_model::{Demand, Outcome, Tool};
 
 use crate::diagnostic::Diagnostic;
 use crate::files::Files;
@@ -23,6 +23,7 @@ use crate::rule::{MAX_AGE, Parts, Rule};
 use crate::snapshot::{Action, Reads, Snapshot, Sources, Standing};
 use crate::{lint, nesting, schema, tools};
 
+mod demand;
 mod directory;
 mod meters;
 
@@ -37,6 +38,7 @@ struct Written {
     id: Arc<str>,
     outcome: Outcome,
     max_age: i64,
+    demand: Option<Demand>,
     template: Template,
 }
 
@@ -89,6 +91,7 @@ pub(crate) fn snapshot(sources: &Sources<'_>) -> Result<Snapshot, Vec<Diagnostic
 fn rule(w: Written) -> Rule {
     let mut rule = Rule::new(w.id, w.file, w.outcome, &w.template);
     rule.max_age = w.max_age;
+    rule.demand = w.demand;
     rule
 }
 
@@ -182,8 +185,13 @@ fn name(file: &str, template: &Template) -> Result<Written, Diagnostic> {
         refuse(POLICY_FORM, message).suggest("write @max_age(\"300\") beside @outcome(\"step_up\"): seconds")
     })?;
     let id: Arc<str> = id.into();
+    let demand = demand::demand(&id, outcome, template).map_err(|message| {
+        let advice = "write @approvers(\"a-group\"), @quorum(\"2\"), @approval(\"four_eyes\"), @risk(\"high\") and \
+                      @approve_within(\"900\") only where approval is asked for";
+        refuse(POLICY_FORM, message).suggest(advice)
+    })?;
     let template = template.new_id(PolicyID::from_string(&*id));
-    Ok(Written { file: file.to_owned(), id, outcome, max_age, template })
+    Ok(Written { file: file.to_owned(), id, outcome, max_age, demand, template })
 }
 
 /// What a permit gives. The strictest of the permits that apply wins, so that one which asks for a human can be

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{Effect, EntityUID, Expr, ExprKind, Literal, Template, Var};
 use cedar_policy_core::parser::Loc;
-use chancery_model::Outcome;
+use chancery_model::{Demand, Outcome};
 
 use crate::scope::{Scope, Side};
 
@@ -24,6 +24,8 @@ pub(crate) struct Rule {
     pub outcome: Outcome,
     /// Of a permit that asks for a human's presence: how old that may be, in seconds.
     pub max_age: i64,
+    /// What it wants where it asks for an approval, by its outcome or by looking at `context.approval`.
+    pub demand: Option<Demand>,
     pub scope: Scope,
     /// Its conditions as one expression; nothing where it has none.
     pub body: Option<Arc<Expr>>,
@@ -52,6 +54,7 @@ impl Rule {
             effect: template.effect(),
             outcome,
             max_age: MAX_AGE,
+            demand: None,
             scope: Scope::of(template),
             depth: longest(looks),
             depth_without_context: longest(looks_beyond_context),
@@ -110,6 +113,17 @@ fn looks(expr: &Expr) -> usize {
         ExprKind::BinaryApp { op: In | GetTag | HasTag, .. } => 1,
         _ => 0,
     }
+}
+
+/// Does it look at `context.approval`?
+pub(crate) fn reads_approval(body: &Expr) -> bool {
+    let approval = |part: &Expr| match part.expr_kind() {
+        ExprKind::GetAttr { expr, attr } => {
+            attr == "approval" && matches!(expr.expr_kind(), ExprKind::Var(Var::Context))
+        }
+        _ => false,
+    };
+    body.subexpressions().any(approval)
 }
 
 fn awaits(body: &Expr) -> Vec<Arc<str>> {

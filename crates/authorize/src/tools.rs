@@ -50,6 +50,7 @@ fn action(tool: &Tool, left_out: &mut Vec<String>) -> Value {
             "context": {"type": "Record", "attributes": {
                 "args": args,
                 "human": {"type": "Entity", "name": "Human", "required": false},
+                "approval": {"type": "Approval"},
                 "meters": {"type": "Meters"},
                 "reason": {"type": "String", "required": false},
                 "session": {"type": "Session"},

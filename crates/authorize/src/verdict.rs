@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use chancery_model::problem::{DENIED, EVALUATION_FAILED, NEEDS_APPROVAL, NEEDS_STEP_UP, Row};
-use chancery_model::{Decision, Hash, Outcome};
+use chancery_model::{Decision, Demand, Hash, Outcome};
 
 /// An answer with its reasons and, only where it allows, the permission to do it.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ impl Verdict {
             policy_version: Arc::clone(version),
             part: None,
             max_age: None,
+            demands: Vec::new(),
         };
         Self { decision, code: Some(row), why: why.into(), permit: None }
     }
@@ -54,13 +55,19 @@ impl Verdict {
     }
 }
 
+/// Everybody who has to approve, in words.
+fn approvers(decision: &Decision) -> String {
+    let who: Vec<String> = decision.demands.iter().map(Demand::who).collect();
+    who.join(" and of ")
+}
+
 fn reason(decision: &Decision) -> (Option<Row>, Cow<'static, str>) {
     let first = || decision.determining.first().map_or("", |d| &*d.policy);
     match decision.outcome {
         Outcome::Allow => (None, Cow::Borrowed("")),
         Outcome::RequireApproval => (
             Some(NEEDS_APPROVAL),
-            format!("policy `{}` asks for a human's approval, which arrives in a later version", first()).into(),
+            format!("policy `{}` asks for the approval of {}", first(), approvers(decision)).into(),
         ),
         Outcome::StepUp => (
             Some(NEEDS_STEP_UP),

@@ -11,8 +11,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
-    agent, blueprint, channel, completion, connection, demo, doctor, finding, grant, key, log, node, person, policy,
-    secret, serve, session, tool, trust, why,
+    agent, approval, blueprint, channel, completion, connection, demo, doctor, finding, grant, key, log, node, person,
+    policy, secret, serve, session, tool, trust, why,
 };
 use crate::{mcp, verbs};
 
@@ -86,6 +86,9 @@ pub enum Verb {
     /// Look at running sessions and end them
     #[command(subcommand)]
     Session(session::Verb),
+    /// Look at calls that wait for people, and take requests back
+    #[command(subcommand)]
+    Approval(approval::Verb),
     /// Check, test, format and load policies
     #[command(subcommand)]
     Policy(policy::Verb),

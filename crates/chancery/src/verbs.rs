@@ -9,6 +9,7 @@ use crate::environment::Environment;
 use crate::failure::{Done, Exit, Failure};
 
 pub mod agent;
+pub mod approval;
 pub mod blueprint;
 pub mod channel;
 pub mod completion;
@@ -71,6 +72,7 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Demo(args) => demo::run(context, args).await,
         Verb::Status => status::run(context).await,
         Verb::Agent(verb) => agent::run(context, verb).await,
+        Verb::Approval(verb) => approval::run(context, verb).await,
         Verb::Blueprint(verb) => blueprint::run(context, verb).await,
         Verb::Grant(verb) => grant::run(context, verb).await,
         Verb::Trust(verb) => trust::run(context, verb).await,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chancery_record::{Receipt, RecordError};
 use http::{HeaderName, HeaderValue, Request, Response};
 
 use crate::after::after;
@@ -17,7 +18,7 @@ use crate::message::Form;
 use crate::refusal::Refusal;
 use crate::relay::Relay;
 use crate::upstream::Failure;
-use crate::{read, wire};
+use crate::{approve, read, wire};
 
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
@@ -61,7 +62,7 @@ where
     let caller = read::caller(gateway, &head)?;
     known.caller(&caller);
     let slot = gateway.slots.take(&caller.agent.id)?;
-    let message = message?;
+    let mut message = message?;
     known.message(&message, &head.headers);
 
     // Session: the headers say what the body says, and an MCP session is used by nobody but its agent.
@@ -69,18 +70,21 @@ where
     known.wire(wire);
     let upstream = gateway.upstream(server)?;
     let place = gateway.sessions.place(&caller, upstream, wire, &head.headers, &message)?;
+    known.elicits(wire::elicits(wire, &message, &place));
+    let answered = approve::answered(&mut message)?;
 
     // Intend: which act, on which pinned tool or resource, with which arguments.
     let intent = intend(gateway, upstream, wire, &head.headers, &message, known).await?;
 
-    // Decide: only an allow brings a permit.
-    let Allowed { permit, decision, claim, basis } = decide(gateway, &caller, known.reason(), &intent).await?;
+    // Decide: only an allow brings a permit. Where a policy wants people to approve it, they are asked.
+    let allowed = decide(gateway, (&caller, known.reason()), &intent, answered).await?;
+    let Allowed { permit, decision, claim, basis, approved } = allowed;
     known.decision(&decision);
     known.claim(&claim, &basis);
     let busy = place.session().map(|session| session.begin(&message)).transpose()?.flatten();
 
-    // Record: the intent is on the disk before anything happens.
-    let receipt = gateway.recorder.before(known.take_intent()).await.map_err(|e| not_recorded(&e))?;
+    // Record: the intent is on the disk before anything happens, and its approval is used up by then.
+    let receipt = before(gateway, known, approved).await.map_err(|e| not_recorded(&e))?;
     let flight = Flight::new(gateway, &receipt, known, (slot, busy, claim));
     let mut relay = Relay::new(gateway, upstream, &caller, known.reason(), &message);
 
@@ -125,4 +129,18 @@ where
 
     // After: the outcome is recorded, and the answer goes back without what is not for the agent.
     Ok(after(flight, relay, form, (upstream, &place), answered).await)
+}
+
+async fn before(
+    gateway: &Gateway,
+    known: &mut Known,
+    approved: Option<approve::Approved>,
+) -> Result<Receipt, RecordError> {
+    match approved {
+        None => gateway.recorder.before(known.take_intent()).await,
+        Some(approved) => {
+            known.approval(&approved.id);
+            gateway.recorder.before_approved(known.take_intent(), approved.id, approved.call).await
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) async fn after(
         Err(failure) => return failed(flight, &relay, failure).await,
     };
     relay.scrubber = renewed.map_or(relay.scrubber, |credential| credential.scrubber.clone());
-    let fresh = opened.map(|link| relay.gateway.sessions.open(&relay.caller, upstream, link));
+    let fresh = opened.map(|link| relay.gateway.sessions.open(&relay.caller, upstream, link, relay.opens_addresses));
     relay.session = fresh.clone().or(relay.session);
     let limits = relay.gateway.config.limits;
     if form == Form::Listen || relay.waits() {

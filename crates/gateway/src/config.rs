@@ -123,6 +123,8 @@ pub struct Timeouts {
     pub running: Duration,
     /// For a call that another one depends on and that may have been sent before it.
     pub coming: Duration,
+    /// For people to approve a call whose client went to let them.
+    pub approval: Duration,
     /// Before an unused MCP session, or child process, is closed.
     pub session: Duration,
 }
@@ -135,6 +137,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             running: Duration::from_secs(30),
             coming: Duration::from_secs(1),
+            approval: Duration::from_secs(25),
             session: Duration::from_secs(30 * 60),
         }
     }

@@ -15,6 +15,7 @@ use chancery_model::problem::{self, Row};
 use chancery_model::{Decision, Outcome, Span, Timestamp};
 use http::{StatusCode, header};
 
+use crate::approve::{self, Answered, Approved};
 use crate::claim::{Claim, is_limit, touched, used_up};
 use crate::gateway::Gateway;
 use crate::intend::Intent;
@@ -38,6 +39,8 @@ pub(crate) struct Allowed {
     pub(crate) decision: Decision,
     pub(crate) claim: Claim,
     pub(crate) basis: Basis,
+    /// The approval that it is allowed with, to be used up.
+    pub(crate) approved: Option<Approved>,
 }
 
 /// What an act was allowed on.
@@ -45,6 +48,8 @@ pub(crate) struct Basis {
     needs: Arc<Needs>,
     facts: Facts,
     as_of: AsOf,
+    /// The policy set under which people approved it, if they had to.
+    approved: Option<Arc<str>>,
 }
 
 /// The moment of an answer.
@@ -62,6 +67,8 @@ struct Case<'a> {
     reason: Option<&'a str>,
     intent: &'a Intent,
     needs: &'a Arc<Needs>,
+    /// Have people approved it?
+    approved: bool,
     /// The agents for whom it acts.
     ancestors: Vec<&'a str>,
 }
@@ -78,18 +85,39 @@ type Hope = Vec<(Arc<str>, (bool, bool))>;
 
 /// Asks whether this may be done. Whatever is not an allow is a refusal. An answer of other policies than those whose
 /// needs were looked up is none: what they look at is looked up first.
+///
+/// Where it would be allowed if people approved it, they are asked, and what they approved is decided anew.
 pub(crate) async fn decide(
     gateway: &Arc<Gateway>,
-    caller: &Caller,
-    reason: Option<&str>,
+    by: (&Caller, Option<&str>),
     intent: &Intent,
+    answered: Answered,
+) -> Result<Allowed, Refusal> {
+    let refusal = match decided(gateway, by, intent, false).await {
+        Err(refusal) if refusal.row == problem::NEEDS_APPROVAL => refusal,
+        other => return other,
+    };
+    let approved = approve::seek(gateway, by, intent, answered, refusal).await?;
+    let mut allowed = decided(gateway, by, intent, true).await?;
+    if !approved.under(&allowed.decision.policy_version) {
+        return Err(changed());
+    }
+    allowed.basis.approved = Some(allowed.decision.policy_version.clone());
+    Ok(Allowed { approved: Some(approved), ..allowed })
+}
+
+async fn decided(
+    gateway: &Arc<Gateway>,
+    (caller, reason): (&Caller, Option<&str>),
+    intent: &Intent,
+    approved: bool,
 ) -> Result<Allowed, Refusal> {
     let flow = gateway.flows.of(caller.flow());
     let mut reloads = 0;
     loop {
         let needs = gateway.engine.needs();
         gateway.remember(&needs).await?;
-        let case = Case { gateway, caller, reason, intent, needs: &needs, ancestors: ancestors(caller) };
+        let case = Case { gateway, caller, reason, intent, needs: &needs, approved, ancestors: ancestors(caller) };
         match case.settled(&flow).await {
             Err(refusal) if refusal.row == problem::POLICIES_CHANGED && reloads < RELOADS => reloads += 1,
             answered => return answered,
@@ -110,7 +138,12 @@ pub(crate) fn still(
     if as_of.changes == basis.as_of.changes && as_of.at - basis.as_of.at < OLD {
         return Ok(());
     }
-    let case = Case { gateway, caller, reason, intent, needs: &basis.needs, ancestors: ancestors(caller) };
+    // What people approved was approved under the policies of then.
+    if basis.approved.as_ref().is_some_and(|version| *version != gateway.engine.version()) {
+        return Err(changed());
+    }
+    let approved = basis.approved.is_some();
+    let case = Case { gateway, caller, reason, intent, needs: &basis.needs, approved, ancestors: ancestors(caller) };
     let needs = gateway.engine.needs();
     let (facts, mut verdict) = (basis.facts.clone(), case.ask(&basis.facts));
     if needs != basis.needs || !Arc::ptr_eq(&needs, &gateway.engine.needs()) {
@@ -207,7 +240,7 @@ impl Case<'_> {
         if denied.verdict.code != Some(problem::DENIED) {
             return Hope::new();
         }
-        let by = acting(self.gateway, self.caller, self.reason, (&denied.facts, &self.ancestors));
+        let by = self.acting(&denied.facts);
         let call = self.call(by, tool);
         let mut awaited = self.gateway.engine.awaits(&call, self.gateway.clock.now());
         awaited.retain(|act| !denied.facts.done.contains(act));
@@ -224,6 +257,11 @@ impl Case<'_> {
         stands(flow, &hope)
     }
 
+    fn acting<'c>(&'c self, facts: &'c Facts) -> Acting<'c> {
+        let by = acting(self.gateway, self.caller, self.reason, (facts, &self.ancestors));
+        Acting { approved: self.approved, ..by }
+    }
+
     fn call<'c>(&'c self, by: Acting<'c>, tool: &'c Pinned) -> ToolCall<'c> {
         let (server, definition, tool) = (&*self.intent.server, Some(tool.tool.digest), tool.tool.name.as_str());
         ToolCall { by, server, tool, definition, args: &self.intent.arguments, args_digest: self.intent.given.digest }
@@ -231,7 +269,7 @@ impl Case<'_> {
 
     fn ask(&self, facts: &Facts) -> Verdict {
         let (gateway, intent) = (self.gateway, self.intent);
-        let by = acting(gateway, self.caller, self.reason, (facts, &self.ancestors));
+        let by = self.acting(facts);
         match &intent.tool {
             Some(tool) => gateway.engine.tool_call(&self.call(by, tool), gateway.clock.now()),
             None => {
@@ -253,7 +291,7 @@ impl Case<'_> {
 
     /// The resource that it may not watch, if it is that.
     fn unwatchable(&self, facts: &Facts) -> Option<&String> {
-        let by = acting(self.gateway, self.caller, self.reason, (facts, &self.ancestors));
+        let by = self.acting(facts);
         self.intent.watched.iter().find(|uri| self.server_act(by, methods::WATCH, Some(uri)).permit.is_none())
     }
 
@@ -272,8 +310,8 @@ impl Denied {
     /// An allow after all, with what it claims.
     fn split(mut self, needs: &Arc<Needs>, claim: Claim) -> Result<Allowed, Box<Self>> {
         let Some(permit) = self.verdict.permit.take() else { return Err(Box::new(self)) };
-        let basis = Basis { needs: Arc::clone(needs), facts: self.facts, as_of: self.as_of };
-        Ok(Allowed { permit, decision: self.verdict.decision, claim, basis })
+        let basis = Basis { needs: Arc::clone(needs), facts: self.facts, as_of: self.as_of, approved: None };
+        Ok(Allowed { permit, decision: self.verdict.decision, claim, basis, approved: None })
     }
 }
 
@@ -288,6 +326,12 @@ impl AsOf {
     fn now(gateway: &Gateway) -> Self {
         Self { changes: gateway.engine.changes(), at: gateway.clock.now() }
     }
+}
+
+/// The policies are not those under which people approved it.
+fn changed() -> Refusal {
+    let why = "the policies changed after it was approved: it has to be approved under those in force";
+    Refusal::new(problem::POLICIES_CHANGED, rpc::DENIED, why)
 }
 
 /// Turns any answer into a deny: it was given on facts that other policies wanted.
@@ -379,6 +423,7 @@ pub(crate) fn acting<'a>(
         human: caller.human.as_deref(),
         ancestors,
         limits: &caller.limits,
+        approved: false,
         // A clock that was set back makes no presence fresh.
         presence: caller.presence_at.map(|at| now - at).filter(|age| age.0 >= 0),
         session_age: now - caller.session.opened_at,

@@ -11,6 +11,7 @@ use chancery_authenticate::meters::{Meters, Touch};
 use chancery_authenticate::{Authenticator, Caller, Vault};
 use chancery_authorize::{Engine, Needs};
 use chancery_model::{Changed, Clock, Meter, Random, Span, Timestamp, problem};
+use chancery_oversee::approvals::Approvals;
 use chancery_record::{RecordError, Recorder};
 use chancery_store::{Store, StoreError, log, servers, tools};
 use futures_util::future::BoxFuture;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub engine: Arc<Engine>,
     /// The record.
     pub recorder: Recorder,
+    /// Where people are asked.
+    pub approvals: Arc<Approvals>,
     /// Where upstream credentials are opened.
     pub secrets: Arc<dyn Secrets>,
     /// Seals the tokens of connections.
@@ -93,6 +96,7 @@ pub struct Gateway {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) recorder: Recorder,
+    pub(crate) approvals: Arc<Approvals>,
     pub(crate) tools_changed: Arc<ToolsChanged>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -161,6 +165,7 @@ impl Gateway {
             authenticator: parts.authenticator,
             engine: parts.engine,
             recorder: parts.recorder,
+            approvals: parts.approvals,
             tools_changed: parts.tools_changed,
             clock,
             random,

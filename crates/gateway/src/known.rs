@@ -6,7 +6,7 @@ use chancery_authenticate::Caller;
 use chancery_authenticate::jose::sha256;
 use chancery_authorize::Facts;
 use chancery_model::{
-    Authority, Body as KeptBody, Decision, Draft, Hash, Kind, Outcome, What, Who, Why, canonical, problem,
+    ApprovalId, Authority, Body as KeptBody, Decision, Draft, Hash, Kind, Outcome, What, Who, Why, canonical, problem,
 };
 use http::{HeaderMap, Response};
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::decide::Basis;
 use crate::gateway::Gateway;
 use crate::intend::Intent;
 use crate::message::Message;
-use crate::refusal::{Refusal, Subject, rpc};
+use crate::refusal::{Elicits, Refusal, Subject, rpc};
 use crate::wire::Wire;
 
 /// The longest stated reason that is kept and shown to policies, in characters.
@@ -121,6 +121,16 @@ impl Known {
         self.draft.decision = Some(decision.outcome);
     }
 
+    /// How the client can be asked to let a person open an address.
+    pub(crate) fn elicits(&mut self, elicits: Elicits) {
+        self.subject.elicits = elicits;
+    }
+
+    /// The approval that it waits for, or uses up.
+    pub(crate) fn approval(&mut self, id: &ApprovalId) {
+        self.draft.authority.approval = Some(id.to_string());
+    }
+
     /// What it takes up, and what it was decided on.
     pub(crate) fn claim(&mut self, claim: &Claim, basis: &Basis) {
         self.draft.uses = claim.uses();
@@ -161,6 +171,9 @@ impl Known {
         if let Some(facts) = refusal.facts.as_deref() {
             self.facts(facts);
         }
+        if let Some(approval) = &refusal.approval {
+            self.approval(&approval.id);
+        }
         if let Some(resource) = &refusal.resource {
             self.draft.what.resource = Some(resource.to_string());
         }
@@ -194,6 +207,9 @@ pub(crate) fn detail(why: &str) -> String {
 
 /// The record cannot be written: nothing happens.
 pub(crate) fn not_recorded(error: &chancery_record::RecordError) -> Refusal {
+    if matches!(error, chancery_record::RecordError::NotApproved) {
+        return Refusal::new(problem::APPROVAL_OVER, rpc::DENIED, error.to_string());
+    }
     Refusal::new(problem::STORE_FAILED, rpc::INTERNAL, error.to_string())
 }
 

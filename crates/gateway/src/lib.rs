@@ -7,6 +7,7 @@
 
 mod act;
 mod after;
+mod approve;
 mod body;
 mod claim;
 mod config;
@@ -38,6 +39,8 @@ mod tools;
 mod upstream;
 mod wire;
 
+#[cfg(feature = "faults")]
+pub use approve::faults;
 pub use body::{Body, BoxError};
 pub use config::{Command, Config, Inject, Limits, PinMode, ServerConfig, Timeouts, Transport};
 pub use connection::{

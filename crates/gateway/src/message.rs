@@ -113,6 +113,15 @@ impl Message {
         self.value["params"][name] = value;
     }
 
+    /// Replaces a member of `params`, or takes it out.
+    pub(crate) fn replace_param(&mut self, name: &str, value: Option<Value>) {
+        let Some(params) = self.value.get_mut("params").and_then(Value::as_object_mut) else { return };
+        match value {
+            Some(value) => params.insert(name.to_owned(), value),
+            None => params.remove(name),
+        };
+    }
+
     /// The same message under another id.
     pub(crate) fn set_id(&mut self, id: i64) {
         self.value["id"] = id.into();

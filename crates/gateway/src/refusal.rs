@@ -1,11 +1,12 @@
 //! Why a request is not let through, and how that is said: to HTTP, to JSON-RPC, and to a model.
 
 use chancery_model::problem::{self, Row};
-use chancery_model::{DecisionId, Outcome};
+use chancery_model::{ApprovalId, DecisionId, Outcome};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::Body;
+use crate::approve::QUESTION;
 use crate::body;
 use crate::message::Id;
 
@@ -20,6 +21,8 @@ pub(crate) mod rpc {
     pub(crate) const DENIED: i64 = -32_001;
     pub(crate) const HEADER_MISMATCH: i64 = -32_020;
     pub(crate) const UNSUPPORTED_VERSION: i64 = -32_022;
+    /// A person has to open an address (2025-11-25).
+    pub(crate) const URL_ELICITATION_REQUIRED: i64 = -32_042;
 }
 
 /// Refusals of the gateway that a model can act on.
@@ -49,7 +52,7 @@ pub(crate) struct Refusal {
     /// What to do, where the instance knows better than the table.
     pub(crate) next: Option<String>,
     /// `error.data` that a specification asks for.
-    pub(crate) data: Option<Value>,
+    pub(crate) data: Option<Box<Value>>,
     /// Response headers that a specification asks for.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// What the policies said, where they were asked.
@@ -58,6 +61,38 @@ pub(crate) struct Refusal {
     pub(crate) facts: Option<Box<chancery_authorize::Facts>>,
     /// The one of several resources that it is about.
     pub(crate) resource: Option<Box<str>>,
+    /// The request for approval that it is about.
+    pub(crate) approval: Option<Box<Asked>>,
+}
+
+/// A request for approval, and where people are asked if they still are.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) id: ApprovalId,
+    pub(crate) ask: Option<Ask>,
+}
+
+/// A question that a client is to bring before its person.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    /// Where it is answered.
+    pub(crate) url: String,
+    /// What it is about, for the person.
+    pub(crate) message: String,
+    /// What the client sends back with the same request (MCP 2026-07-28).
+    pub(crate) state: String,
+}
+
+/// How a client can be told that a person has to open an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Elicits {
+    /// In words only.
+    #[default]
+    No,
+    /// By an error (MCP 2025-11-25, "URL Elicitation Required").
+    ByError,
+    /// By a result that asks for input (MCP 2026-07-28).
+    ByResult,
 }
 
 /// What a refusal is about: what is said to the model, and how it is answered.
@@ -71,6 +106,8 @@ pub(crate) struct Subject {
     pub(crate) stateless: bool,
     /// `AGENT may not DO` in words.
     pub(crate) title: String,
+    /// How its client can be asked to open an address.
+    pub(crate) elicits: Elicits,
 }
 
 impl Refusal {
@@ -87,6 +124,7 @@ impl Refusal {
             decision: None,
             facts: None,
             resource: None,
+            approval: None,
         }
     }
 
@@ -115,7 +153,7 @@ impl Refusal {
     }
 
     pub(crate) fn data(self, data: Value) -> Self {
-        Self { data: Some(data), ..self }
+        Self { data: Some(Box::new(data)), ..self }
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
@@ -137,6 +175,10 @@ impl Refusal {
         Self { resource, ..self }
     }
 
+    pub(crate) fn about_approval(self, id: ApprovalId, ask: Option<Ask>) -> Self {
+        Self { approval: Some(Box::new(Asked { id, ask })), ..self }
+    }
+
     /// The outcome that is written in the record.
     pub(crate) fn outcome(&self) -> Outcome {
         match self.decision.as_ref().map(|decision| decision.outcome) {
@@ -148,6 +190,9 @@ impl Refusal {
     /// The answer. A refused tool call that was understood is a tool result, which a model can act on; everything
     /// else is a JSON-RPC error with the HTTP status that belongs to it.
     pub(crate) fn answer(self, subject: &Subject, decision: Option<DecisionId>) -> Response<Body> {
+        if let Some(message) = self.elicitation(subject, decision) {
+            return body::json(StatusCode::OK, &message);
+        }
         let in_band = subject.tool_call && self.headers.is_empty() && self.in_band();
         let message = if in_band { self.result(subject, decision) } else { self.error(subject, decision) };
         let status = if in_band { 200 } else { self.status };
@@ -194,6 +239,35 @@ impl Refusal {
         about
     }
 
+    /// The question to the client's person, where there is one and the client can ask it.
+    fn elicitation(&self, subject: &Subject, decision: Option<DecisionId>) -> Option<Value> {
+        let approval = self.approval.as_ref()?;
+        let ask = approval.ask.as_ref()?;
+        let id = subject.id.as_ref()?.to_value();
+        let mut params = json!({ "mode": "url", "message": ask.message, "url": ask.url });
+        match subject.elicits {
+            Elicits::No => None,
+            Elicits::ByError => {
+                params["elicitationId"] = approval.id.as_str().into();
+                let mut data = self.data.as_deref().cloned().unwrap_or_else(|| json!({}));
+                data["elicitations"] = json!([params]);
+                data["chancery/decision"] = self.about(decision);
+                let message = format!("{}: {}", self.row.title, self.why);
+                let error = json!({ "code": rpc::URL_ELICITATION_REQUIRED, "message": message, "data": data });
+                Some(json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+            }
+            Elicits::ByResult => {
+                let result = json!({
+                    "resultType": "input_required",
+                    "inputRequests": { QUESTION: { "method": "elicitation/create", "params": params } },
+                    "requestState": ask.state,
+                    "_meta": { "chancery/decision": self.about(decision) },
+                });
+                Some(json!({ "jsonrpc": "2.0", "id": id, "result": result }))
+            }
+        }
+    }
+
     fn result(&self, subject: &Subject, decision: Option<DecisionId>) -> Value {
         let mut result = json!({
             "content": [{ "type": "text", "text": self.text(subject, decision) }],
@@ -208,7 +282,7 @@ impl Refusal {
     }
 
     fn error(&self, subject: &Subject, decision: Option<DecisionId>) -> Value {
-        let mut data = self.data.clone().unwrap_or_else(|| json!({}));
+        let mut data = self.data.as_deref().cloned().unwrap_or_else(|| json!({}));
         if let Some(data) = data.as_object_mut() {
             data.insert("chancery/decision".into(), self.about(decision));
         }

@@ -14,6 +14,7 @@ use crate::message::{Id, Message};
 use crate::scrub::Scrubber;
 use crate::sessions::McpSession;
 use crate::upstream::{Envelope, Failure, Upstream};
+use crate::wire;
 
 /// What a server may ask its client (MCP 2025-11-25).
 const ASKS: [&str; 4] = ["ping", "sampling/createMessage", "elicitation/create", "roots/list"];
@@ -28,6 +29,8 @@ pub(crate) struct Relay {
     pub(crate) scrubber: Arc<Scrubber>,
     /// The request that is waited for, and its method.
     pub(crate) own: Option<(Id, String)>,
+    /// Whether a client that opens a session can let a person open an address.
+    pub(crate) opens_addresses: bool,
 }
 
 /// A message that was looked at.
@@ -56,6 +59,7 @@ impl Relay {
             session: None,
             scrubber: Arc::default(),
             own: message.id().map(|id| (id.clone(), message.method().to_owned())),
+            opens_addresses: wire::opens_addresses(message.param("capabilities")),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::message::{Form, Id, Message};
 use crate::refusal::{Refusal, rpc};
 use crate::upstream::stdio::Child;
 use crate::upstream::{Reach, Upstream};
-use crate::wire::Wire;
+use crate::wire::{SESSIONS, Wire};
 
 /// The header that carries a session's id.
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -32,6 +32,8 @@ pub(crate) struct McpSession {
     pub(crate) link: Link,
     /// The version that was negotiated.
     pub(crate) version: OnceLock<String>,
+    /// Whether its client can let a person open an address.
+    opens_addresses: bool,
     state: Mutex<State>,
 }
 
@@ -155,7 +157,13 @@ impl Sessions {
     }
 
     /// Opens a session that the upstream has opened.
-    pub(crate) fn open(&self, caller: &Caller, upstream: &Upstream, link: Link) -> Arc<McpSession> {
+    pub(crate) fn open(
+        &self,
+        caller: &Caller,
+        upstream: &Upstream,
+        link: Link,
+        opens_addresses: bool,
+    ) -> Arc<McpSession> {
         let id = hex(&self.random.bytes::<24>());
         let state = State { used: self.clock.monotonic(), ..State::default() };
         let session = Arc::new(McpSession {
@@ -165,6 +173,7 @@ impl Sessions {
             within: caller.session.id.clone(),
             link,
             version: OnceLock::new(),
+            opens_addresses,
             state: Mutex::new(state),
         });
         lock(&self.open).insert(id, session.clone());
@@ -205,8 +214,14 @@ impl McpSession {
             within,
             link,
             version: OnceLock::new(),
+            opens_addresses: false,
             state: Mutex::default(),
         })
+    }
+
+    /// Can its client be told by an error that a person has to open an address? The revision that has it is 2025-11-25.
+    pub(crate) fn elicits(&self) -> bool {
+        self.opens_addresses && self.version.get().is_some_and(|version| version == SESSIONS[0])
     }
 
     /// Requests that still waited for an answer end here, outside the lock.

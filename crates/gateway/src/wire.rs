@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::message::{Form, Message};
 use crate::methods::{METHODS, Rule};
-use crate::refusal::{Refusal, rpc};
+use crate::refusal::{Elicits, Refusal, rpc};
+use crate::sessions::Place;
 use chancery_model::problem;
 
 /// The revision whose requests stand for themselves.
@@ -80,6 +81,22 @@ fn sessions(version: Option<&str>, message: &Message) -> Result<Wire, Refusal> {
 }
 
 const BAD: StatusCode = StatusCode::BAD_REQUEST;
+
+/// How the client of a request can be asked to let a person open an address. What it can do stands in the request on the
+/// wire of 2026-07-28, and was said when its session was opened before.
+pub(crate) fn elicits(wire: Wire, message: &Message, place: &Place) -> Elicits {
+    let asks = ["tools/call", "resources/read", "prompts/get"].contains(&message.method());
+    match (wire, place.session()) {
+        (Wire::Stateless, _) if asks && opens_addresses(message.meta(META_CAPABILITIES)) => Elicits::ByResult,
+        (Wire::Sessions(_), Some(session)) if session.elicits() => Elicits::ByError,
+        _ => Elicits::No,
+    }
+}
+
+/// Do these capabilities of a client hold elicitation by URL?
+pub(crate) fn opens_addresses(capabilities: Option<&Value>) -> bool {
+    capabilities.and_then(|all| all.get("elicitation")?.get("url")).is_some_and(Value::is_object)
+}
 
 /// The order of the checks is the specification's: the envelope, then the headers, then the version.
 fn stateless_request(headers: &HeaderMap, version: Option<&str>, message: &Message) -> Result<(), Refusal> {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Demand;
+
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -12,7 +14,7 @@ pub enum Outcome {
     Allow,
     /// It may not.
     Deny,
-    /// It may once a human approves. Refused until approvals exist.
+    /// It may once humans approve exactly this.
     RequireApproval,
     /// It may once a human proves presence.
     StepUp,
@@ -82,4 +84,7 @@ pub struct Decision {
     /// For a step-up: a person's presence that is no older than so many seconds would do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<i64>,
+    /// For an approval: what each policy that asks for one wants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub demands: Vec<Demand>,
 }

@@ -113,6 +113,8 @@ pub struct Authority {
     pub task: Option<String>,
     /// SHA-256 of the limits that the sessions of the chain were granted, where there are any.
     pub limits: Option<Hash>,
+    /// The approval it waits for, or that it used up.
+    pub approval: Option<String>,
 }
 
 /// A change to one of our own nouns.

@@ -93,6 +93,10 @@ id!(
     /// A right given to an identity.
     GrantId, "grt_", "a grant"
 );
+id!(
+    /// A request for a human's approval.
+    ApprovalId, "apr_", "an approval"
+);
 
 fn unique(now: Timestamp, random: &dyn Random) -> String {
     let millis = u64::try_from(now.0 / 1000).unwrap_or(0);

@@ -5,6 +5,7 @@
 
 mod account;
 mod agent;
+mod approval;
 mod blueprint;
 mod certificate;
 mod change;
@@ -32,6 +33,7 @@ mod trust;
 
 pub use account::Account;
 pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefused};
+pub use approval::{Approval, ApprovalKind, ApprovalState, Demand, Risk, Vote};
 pub use blueprint::{Blueprint, BlueprintRefused, BlueprintState, Standing};
 pub use certificate::{CertificateRule, ClientCertificate};
 pub use change::Changed;
@@ -45,7 +47,7 @@ pub use entry::{
 };
 pub use finding::{Finding, Severity};
 pub use grant::{Grant, GrantMode};
-pub use id::{AgentId, BadId, BlueprintId, DecisionId, GrantId, LoginId, PersonId, SessionId};
+pub use id::{AgentId, ApprovalId, BadId, BlueprintId, DecisionId, GrantId, LoginId, PersonId, SessionId};
 pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};
 pub use limit::{BadLimits, Bound, Covered, LIMITS, Limit};
 pub use login::{LOGIN_IDLE, LOGIN_MAXIMUM, Login};

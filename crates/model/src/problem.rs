@@ -164,9 +164,9 @@ table! {
     /// Nothing permitted it, or a policy forbade it.
     DENIED = "C2001", 403, "the policies do not allow it",
         "see what would make it pass: `chancery why DECISION`";
-    /// A human has to approve it, which this version cannot ask for.
+    /// Humans have to approve exactly this call.
     NEEDS_APPROVAL = "C2002", 403, "a human has to approve it first",
-        "ask the sponsor for a grant that covers it";
+        "let somebody who may approve it open the address that is given, then send exactly the same call again";
     /// A human has to prove presence.
     NEEDS_STEP_UP = "C2003", 401, "a human has to confirm presence first",
         "let a person confirm presence at the address that is given, then send it again";
@@ -204,6 +204,28 @@ table! {
     /// Agent, person or session was stopped while an upstream's answer was waited for.
     CALL_CUT = "C2030", 403, "the call was cut: what it was made under has ended",
         "look at the upstream whether it happened before it is done again: `chancery why DECISION`";
+
+    /// There is no such request for approval.
+    NO_APPROVAL = "C2040", 404, "there is no such request for approval",
+        "see those that wait: `chancery approval list`";
+    /// One agent asks people too much.
+    TOO_MANY_REQUESTS_FOR_APPROVAL = "C2041", 429, "the agent asks people too often",
+        "wait until those that are waiting were decided; whoever runs the agent should look why it asks so much";
+    /// Somebody was quicker, or the page was old.
+    APPROVAL_CHANGED = "C2042", 409, "the request is not what was shown",
+        "open it again and decide on what it shows now";
+    /// It was decided, used up, taken back, or its time is over.
+    APPROVAL_OVER = "C2043", 409, "the request is closed",
+        "there is nothing to be decided any more; the same call asks anew";
+    /// A person who is not among the approvers.
+    NOT_AN_APPROVER = "C2044", 403, "this person may not decide it",
+        "let one of those decide who are named in the request";
+    /// A yes to something risky, without a passkey.
+    NEEDS_PASSKEY = "C2045", 403, "a passkey has to be shown for this",
+        "confirm with a passkey, then approve";
+    /// Somebody who was asked said no.
+    APPROVAL_DENIED = "C2046", 403, "a human said no to it",
+        "do not send it again: it is not asked for again before the request would have ended";
 
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",

@@ -3,5 +3,6 @@
 //! What has to be looked at on each request is kept where requests are looked at; here the nouns of oversight are
 //! written, and the jobs run that carry them out.
 
+pub mod approvals;
 pub mod follow;
 pub mod notify;

@@ -12,6 +12,9 @@ pub enum RecordError {
     /// An act must be recorded as an intent.
     #[error("an act is recorded with an entry of kind intent, this one has another kind")]
     NotAnIntent,
+    /// The approval that an act needs was used, or is over, or is for another one.
+    #[error("the approval of this call was used already, or its time is over")]
+    NotApproved,
     /// What is stored is not what was signed. Nothing more is signed until somebody looked into it.
     #[error(
         "the log is not what was signed: {0}; nothing is signed any more: export it and compare it with an older copy"

@@ -17,6 +17,8 @@ mod sequencer;
 pub use error::RecordError;
 pub use export::Export;
 pub use proofs::{Consistency, Inclusion, Signed};
+#[cfg(feature = "faults")]
+pub use recorder::faults;
 pub use recorder::{Receipt, Recorder};
 pub use search::{Filter, Follow, Found};
 

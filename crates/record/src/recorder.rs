@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chancery_model::{ActResult, Clock, DecisionId, Draft, Kind, Position};
-use chancery_store::{BODIES_LIMIT, Durable, Store};
+use chancery_model::{ActResult, ApprovalId, Clock, DecisionId, Digest, Draft, Kind, Position};
+use chancery_store::{BODIES_LIMIT, Durable, Store, StoreError, approvals};
 use chancery_tlog::{Signer, Tree, VerifierKey};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -71,6 +71,28 @@ impl Recorder {
         Ok(Receipt { durable })
     }
 
+    /// As [`Recorder::before`], for an intent that needs an approval: it is used up in the same commit. Whoever comes
+    /// second gets no receipt, and neither intent nor use is written.
+    ///
+    /// # Errors
+    /// [`RecordError::NotApproved`] if it was used already, or its time is over, or it is not for this call.
+    pub async fn before_approved(&self, intent: Draft, id: ApprovalId, call: Digest) -> Result<Receipt, RecordError> {
+        if intent.kind != Kind::Intent {
+            return Err(RecordError::NotAnIntent);
+        }
+        let now = self.inner.clock.now();
+        let write = self.inner.store.write(intent, move |tx| {
+            Box::pin(async move {
+                match approvals::consume(tx, &id, &call, now).await? || reused() {
+                    true => Ok(()),
+                    false => Err(StoreError::refuse(RecordError::NotApproved)),
+                }
+            })
+        });
+        let written = write.await.map_err(|e| e.refusal::<RecordError>().unwrap_or_else(RecordError::from))?;
+        Ok(Receipt { durable: written.durable })
+    }
+
     /// Hands over what became of an intent, and returns before it is on the disk: it goes along with the next commit,
     /// within 20 milliseconds. [`Recorder::flush`] waits for it.
     ///
@@ -113,6 +135,25 @@ impl Recorder {
     pub fn store(&self) -> &Store {
         &self.inner.store
     }
+}
+
+#[cfg(feature = "faults")]
+fn reused() -> bool {
+    faults::REUSED.load(std::sync::atomic::Ordering::SeqCst)
+}
+
+#[cfg(not(feature = "faults"))]
+const fn reused() -> bool {
+    false
+}
+
+/// Ways to be wrong, so that tests can show that they would notice.
+#[cfg(feature = "faults")]
+pub mod faults {
+    use std::sync::atomic::AtomicBool;
+
+    /// It is not looked at whether an approval was used already.
+    pub static REUSED: AtomicBool = AtomicBool::new(false);
 }
 
 impl fmt::Debug for Recorder {

@@ -9,6 +9,7 @@ use self::manifests::Whose;
 use crate::rooms::Rooms;
 
 pub(crate) mod agents;
+pub(crate) mod approvals;
 pub(crate) mod blueprints;
 pub(crate) mod channels;
 pub(crate) mod connections;
@@ -40,6 +41,9 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/agents/{name}/bearer", post(agents::bearer::handle))
         .route("/v1/agents/{name}/certificate", put(agents::certificate::set).delete(agents::certificate::remove))
         .route("/v1/agents/{name}/manifest", manifests::of(Whose::Agent))
+        .route("/v1/approvals", get(approvals::list::handle))
+        .route("/v1/approvals/{id}", get(approvals::get::handle))
+        .route("/v1/approvals/{id}/cancel", post(approvals::cancel::handle))
         .route("/v1/blueprints", get(blueprints::list::handle).post(blueprints::create::handle))
         .route("/v1/blueprints/{name}", get(blueprints::get::handle))
         .route("/v1/blueprints/{name}/suspend", post(blueprints::suspend::handle))

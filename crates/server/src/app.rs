@@ -13,6 +13,7 @@ use chancery_fetch::Fetcher;
 use chancery_gateway::{Gateway, Parts};
 use chancery_model::problem::{BAD_CONFIG, INTERNAL, Problem, STORE_FAILED, UNSAFE_CONFIG};
 use chancery_model::{Changed, Clock, Random, Secret, Span};
+use chancery_oversee::approvals::Approvals;
 use chancery_oversee::notify::Notifier;
 use chancery_record::Recorder;
 use chancery_register::Registrar;
@@ -47,6 +48,8 @@ const FINDINGS_TERM: Span = Span::minutes(11);
 /// For how long a node has the job of telling people, and how often it says that it still does it.
 const TELLING_TERM: Span = Span::seconds(15);
 const TELLING_LOOK: Duration = Duration::from_secs(3);
+/// Between two looks for requests for approval whose time is over.
+const OVERDUE: Duration = Duration::from_secs(5);
 
 /// For the first listing of tools at start.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
@@ -180,6 +183,13 @@ impl App {
         });
         let telling = tell_where_leading(self.rooms.notifier.clone(), self.rooms.store.clone(), stop());
         self.chores.tasks.spawn(telling);
+        let (approvals, stopped) = (Arc::clone(&self.rooms.approvals), self.chores.cancel.clone());
+        self.chores.tasks.spawn(async move {
+            tokio::select! {
+                () = close_overdue(&approvals) => {}
+                () = stopped.cancelled() => {}
+            }
+        });
         let idle = Arc::clone(&self.rooms.gateway).run(self.chores.cancel.clone());
         self.chores.tasks.spawn(idle);
         let (policies, stop) = (self.rooms.policies.clone(), stop());
@@ -230,6 +240,16 @@ async fn look_for_findings(registrar: &Registrar, store: &Store) {
             tracing::warn!(%error, "findings could not be reviewed");
         }
         tokio::time::sleep(REVIEW).await;
+    }
+}
+
+/// What people did not decide in time is a no, and the record says so.
+async fn close_overdue(approvals: &Approvals) {
+    loop {
+        if let Err(error) = approvals.expire().await {
+            tracing::warn!(%error, "requests for approval whose time is over could not be closed");
+        }
+        tokio::time::sleep(OVERDUE).await;
     }
 }
 
@@ -319,11 +339,19 @@ async fn open_rooms(
     filled.await.map_err(|e| Problem::new(INTERNAL, e.to_string()))??;
     authenticator.set_delegations(Box::new(Chains { engine: Arc::clone(&engine), clock: Arc::clone(&clock) }));
     let settled = policies.clone();
+    let approvals = Arc::new(Approvals::new(
+        settings::approvals(&config),
+        store.clone(),
+        Arc::clone(&clock),
+        Arc::clone(&random),
+        sha256,
+    ));
     let parts = Parts {
         store: store.clone(),
         authenticator: Arc::clone(&authenticator),
         engine: Arc::clone(&engine),
         recorder: recorder.clone(),
+        approvals: Arc::clone(&approvals),
         secrets: Arc::new(Sealed { store: store.clone(), vault: vault.clone() }),
         vault: vault.clone(),
         exchange: Arc::new(Outward(Arc::clone(&fetcher))),
@@ -356,6 +384,7 @@ async fn open_rooms(
         engine,
         policies,
         recorder,
+        approvals,
         registrar,
         gateway,
         notifier,

@@ -60,6 +60,8 @@ pub struct Config {
     pub fetch: Fetch,
     /// What people are asked, and how.
     pub oauth: Oauth,
+    /// Calls that wait for people.
+    pub approvals: Approvals,
     /// The upstream servers by name.
     pub servers: BTreeMap<String, Upstream>,
     /// Whom to tell what.
@@ -221,6 +223,24 @@ impl Default for Log {
     }
 }
 
+/// Limits of asking people to approve calls.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Approvals {
+    /// Requests of one agent that may wait at a time.
+    pub waiting: u64,
+    /// Requests that one agent may make in an hour.
+    pub hourly: u64,
+    /// Seconds that a call waits for people once its client went to let them decide: at most 120.
+    pub hold: u64,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self { waiting: 10, hourly: 60, hold: 25 }
+    }
+}
+
 /// What may be fetched besides public `https` addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -360,6 +380,7 @@ impl Config {
         check_public_url(self.public_url.as_deref())?;
         check_kek(&self.kek, &self.data)?;
         check_tokens(&self.tokens)?;
+        check_approvals(&self.approvals)?;
         check_delegation(&self.delegation)?;
         check_providers(self)?;
         settings::fetch(self).check().map_err(|e| ConfigError::key("fetch", e.to_string()))?;
@@ -368,6 +389,16 @@ impl Config {
         self.tls.as_ref().map_or(Ok(()), Tls::check)?;
         self.servers.iter().try_for_each(|(name, server)| check_server(name, server))
     }
+}
+
+fn check_approvals(approvals: &Approvals) -> Result<(), ConfigError> {
+    if approvals.hold <= 120 {
+        return Ok(());
+    }
+    Err(ConfigError::key(
+        "approvals.hold",
+        format!("{} s are too long for a call to wait: at most 120", approvals.hold),
+    ))
 }
 
 fn check_listen(listen: SocketAddr) -> Result<(), ConfigError> {

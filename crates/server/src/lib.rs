@@ -24,6 +24,6 @@ mod tell;
 
 pub use app::App;
 pub use config::{
-    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Node, Oauth, Partner, Pin, Places, Provider,
-    Registration, Role, SocketMode, Spiffe, Tls, Tokens, Transport, Upstream, Workload,
+    Approvals, Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Node, Oauth, Partner, Pin, Places,
+    Provider, Registration, Role, SocketMode, Spiffe, Tls, Tokens, Transport, Upstream, Workload,
 };

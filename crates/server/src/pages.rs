@@ -20,6 +20,7 @@ use crate::headers::single;
 use crate::oauth::form;
 use crate::rooms::Rooms;
 
+pub(crate) mod approval;
 pub(crate) mod consent;
 pub(crate) mod device;
 pub(crate) mod presence;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use chancery_authenticate::{Authenticator, Vault};
+use chancery_authenticate::{Authenticator, SignedIn, Vault};
 use chancery_authorize::Engine;
 use chancery_fetch::Fetcher;
 use chancery_gateway::Gateway;
-use chancery_model::{Clock, Timestamp};
+use chancery_model::{Clock, Person, Timestamp};
+use chancery_oversee::approvals::Approvals;
 use chancery_oversee::notify::Notifier;
 use chancery_record::Recorder;
 use chancery_register::Registrar;
@@ -34,6 +35,7 @@ pub(crate) struct Rooms {
     pub(crate) engine: Arc<Engine>,
     pub(crate) policies: Policies,
     pub(crate) recorder: Recorder,
+    pub(crate) approvals: Arc<Approvals>,
     pub(crate) registrar: Registrar,
     pub(crate) gateway: Arc<Gateway>,
     /// Tells people what happens.
@@ -45,6 +47,26 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
+    /// The groups that a person is in, as policies have them.
+    pub(crate) fn groups_of(&self, person: &Person) -> Vec<String> {
+        self.engine.groups_of(&person.name)
+    }
+
+    /// May they approve where a policy names no group?
+    pub(crate) fn is_approver(&self, _: &Person) -> bool {
+        false
+    }
+
+    /// May they look at requests that others decide?
+    pub(crate) fn is_overseer(&self, _: &Person) -> bool {
+        false
+    }
+
+    /// When they last showed a passkey.
+    pub(crate) fn proved_at(&self, _: &SignedIn) -> Option<Timestamp> {
+        None
+    }
+
     /// The resource that tokens for one upstream server are for.
     pub(crate) fn mcp_resource(&self, server: &str) -> String {
         format!("{}/mcp/{server}", self.url)

@@ -67,13 +67,22 @@ pub(crate) fn fetch(config: &Config) -> chancery_fetch::Config {
     }
 }
 
+/// Asking people.
+pub(crate) fn approvals(config: &Config) -> chancery_oversee::approvals::Config {
+    let crate::Approvals { waiting, hourly, .. } = config.approvals;
+    chancery_oversee::approvals::Config { waiting, hourly }
+}
+
 /// The data path.
 pub(crate) fn gateway(config: &Config, url: &str) -> chancery_gateway::Config {
     chancery_gateway::Config {
         public_url: url.to_owned(),
         servers: config.servers.iter().map(|(name, server)| (name.clone(), upstream(config, server))).collect(),
         limits: chancery_gateway::Limits::default(),
-        timeouts: chancery_gateway::Timeouts::default(),
+        timeouts: chancery_gateway::Timeouts {
+            approval: std::time::Duration::from_secs(config.approvals.hold),
+            ..chancery_gateway::Timeouts::default()
+        },
     }
 }
 

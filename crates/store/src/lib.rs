@@ -12,6 +12,7 @@
 
 pub mod accounts;
 pub mod agents;
+pub mod approvals;
 pub mod blueprints;
 pub mod bodies;
 pub mod client_certificates;

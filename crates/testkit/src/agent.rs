@@ -277,10 +277,18 @@ impl Agent {
     /// # Panics
     /// If the server does not open one.
     pub async fn session(&self, server: &str) -> McpSession {
+        self.session_able(server, json!({})).await
+    }
+
+    /// The same, of a client with these capabilities.
+    ///
+    /// # Panics
+    /// If the server does not open one.
+    pub async fn session_able(&self, server: &str, capabilities: Value) -> McpSession {
         let hello = json!({
             "jsonrpc": "2.0", "id": 0, "method": "initialize",
             "params": {
-                "protocolVersion": "2025-11-25", "capabilities": {},
+                "protocolVersion": "2025-11-25", "capabilities": capabilities,
                 "clientInfo": {"name": "testkit", "version": "1"},
             },
         });

@@ -12,7 +12,7 @@ use chancery_tlog::leaf_hash;
 
 mod kills;
 mod power;
-mod served;
+pub(crate) mod served;
 mod subject;
 mod syscalls;
 

@@ -68,6 +68,7 @@ fn asked(state: &State, link: &Link<'_>, now: Timestamp) -> Result<Query, query:
             From::Agent(_) => For::Itself,
         },
         presence: None,
+        approved: false,
         others: Vec::new(),
     })
 }

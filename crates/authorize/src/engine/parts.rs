@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::EntityType;
 use chancery_model::problem::{DENIED, OUTSIDE_TASK};
-use chancery_model::{Covered, Limit, Timestamp};
+use chancery_model::{Covered, Limit, Outcome, Timestamp};
 
 use super::query::{self, Refusal};
 use super::{Engine, State, delegate};
@@ -104,8 +104,13 @@ fn stricter(mut first: Verdict, second: Verdict) -> Verdict {
         std::cmp::Ordering::Greater => second,
         std::cmp::Ordering::Less => first,
         std::cmp::Ordering::Equal => {
-            if first.allows() {
+            if first.allows() || first.decision.outcome == Outcome::RequireApproval {
                 first.decision.determining.extend(second.decision.determining);
+            }
+            for demand in second.decision.demands {
+                if !first.decision.demands.contains(&demand) {
+                    first.decision.demands.push(demand);
+                }
             }
             first.decision.max_age = match (first.decision.max_age, second.decision.max_age) {
                 (Some(a), Some(b)) => Some(a.min(b)),

@@ -8,13 +8,13 @@ use chancery_model::problem::{
     AGENT_STOPPED, BAD_ARGUMENT, BAD_EVALUATION, DENIED, POLICIES_BEHIND, QUARANTINED, Row, UNREVIEWED,
 };
 use chancery_model::{AgentState, Hash, Span, Timestamp, ToolState};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::State;
 use super::directory::Known;
 use crate::authzen::{EntityRef, Question};
 use crate::call::{Acting, ServerAct, ToolCall};
-use crate::decide::{For, Lookup, Query};
+use crate::decide::{APPROVAL, For, Lookup, Query, approval};
 use crate::entity::{self, Node};
 use crate::json::{EXACT, Properties};
 use crate::rule::Rule;
@@ -75,6 +75,8 @@ pub(crate) fn listing(
     let agent = acting(state, by.agent, now)?;
     let callable = callable(state, server, tool, None)?;
     let list = action(state, "tools/list")?;
+    // Nobody is asked about a listing: what may be called once it is approved is shown.
+    let by = Acting { approved: true, ..by };
     Ok((
         query(&agent, list, &callable.node, context(state, &by, None)?, &by),
         query(&agent, &callable.action, &callable.node, context(state, &by, None)?, &by),
@@ -109,6 +111,7 @@ fn query(agent: &Known, action: &Arc<Action>, resource: &Arc<Node>, context: Con
         context,
         mode: if by.human.is_some() { For::Human } else { For::Itself },
         presence: by.presence.map(Span::as_seconds),
+        approved: by.approved,
         others: Vec::new(),
     }
 }
@@ -183,7 +186,9 @@ fn context(state: &State, by: &Acting<'_>, args: Option<Value>) -> Result<Contex
         let kind = entity::entity_type("Human").ok_or_else(|| Refusal::new(DENIED, "the schema has no Human"))?;
         Ok(Value::from(entity::uid(&kind, human)))
     });
+    let asked = state.snapshot.reads.sees(APPROVAL).then(|| approval(by.approved));
     let members = [
+        asked.map(|approval| (APPROVAL, approval)),
         args.map(|args| ("args", args)),
         human.transpose()?.map(|human| ("human", human)),
         meters(state, by).map(|meters| ("meters", meters)),
@@ -253,7 +258,8 @@ pub(crate) fn evaluation(state: &State, asked: Question<'_>, now: Timestamp) -> 
         Some(_) => For::Human,
         None => For::Itself,
     };
-    Ok(Query { principal, action: Arc::clone(action), resource, context, mode, presence: None, others: Vec::new() })
+    let action = Arc::clone(action);
+    Ok(Query { principal, action, resource, context, mode, presence: None, approved: false, others: Vec::new() })
 }
 
 /// The person in whose name it is done, by name.
@@ -387,6 +393,10 @@ fn authzen_context(state: &State, action: &Action, stated: &Properties) -> Resul
 /// what a policy looks at is told so.
 fn completed(state: &State, name: &str, field: &Field, stated: Option<&Json>) -> Option<Json> {
     let Shape::Record(fields) = &field.shape else { return None };
+    // An approval is ours to give: what an enforcer says of one does not count.
+    if name == APPROVAL {
+        return Some(json!({ "granted": false }));
+    }
     let mut members = match (name, stated) {
         ("meters", None) => Map::new(),
         ("meters" | "session", Some(Json::Object(members))) => members.clone(),

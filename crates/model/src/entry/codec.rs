@@ -166,6 +166,7 @@ fn authority(authority: &Authority) -> Map {
     if let Some(limits) = &authority.limits {
         map.put(7, |e| e.bytes(limits).map(drop));
     }
+    map.text(8, authority.approval.as_deref());
     map
 }
 
@@ -370,6 +371,7 @@ fn read_authority(d: &mut Decoder<'_>) -> Decoded<Authority> {
         5 => text(d, &mut authority.flow),
         6 => text(d, &mut authority.task),
         7 => hash(d).map(|limits| authority.limits = Some(limits)),
+        8 => text(d, &mut authority.approval),
         k => Err(unknown(k)),
     })?;
     Ok(authority)
@@ -469,6 +471,7 @@ mod tests {
                 flow: Some("ses_0".into()),
                 task: Some("monthly refunds".into()),
                 limits: Some([4; 32]),
+                approval: Some("apr_1".into()),
             },
             decision: Some(Outcome::Allow),
             reasons: vec![],

@@ -81,6 +81,7 @@ fn words(found: &Found) -> BTreeMap<&'static str, String> {
         ("flow", authority.flow.clone()),
         ("task", authority.task.clone()),
         ("limits", authority.limits.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect())),
+        ("approval", authority.approval.clone()),
         ("token", authority.token.clone()),
         ("policy_version", authority.policy_version.as_ref().map(|v| v.to_string())),
         ("decision", draft.decision.map(|outcome| outcome_name(outcome).to_owned())),

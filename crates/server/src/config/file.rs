@@ -9,8 +9,8 @@ use chancery_oversee::notify::Channel;
 use serde::Deserialize;
 
 use super::{
-    Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Node, Oauth, Pin, Places, Spiffe, Tls, Tokens,
-    Transport, Upstream,
+    Approvals, Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Node, Oauth, Pin, Places, Spiffe, Tls,
+    Tokens, Transport, Upstream,
 };
 
 const PORT: u16 = 8420;
@@ -31,6 +31,7 @@ pub(super) struct File {
     log: Log,
     fetch: Fetch,
     oauth: Oauth,
+    approvals: Approvals,
     servers: BTreeMap<String, Server>,
     pin: Pin,
     record_fields: Vec<String>,
@@ -81,6 +82,7 @@ impl File {
             delegation: self.delegation,
             log: self.log,
             oauth: self.oauth,
+            approvals: self.approvals,
             fetch: Fetch { authorities: self.fetch.authorities.map(at), ..self.fetch },
             servers: servers.collect::<Result<_, ConfigError>>()?,
             pin: self.pin,

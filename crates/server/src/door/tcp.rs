@@ -12,7 +12,7 @@ use super::guard::{Door, Leave, Names};
 use super::time::Times;
 use crate::failure::Failure;
 use crate::oauth::{authorize, enrol, introspect, jwks, metadata, par, register, revoke, token};
-use crate::pages::{self, device, presence, sign_in};
+use crate::pages::{self, approval, device, presence, sign_in};
 use crate::rooms::Rooms;
 use crate::{Role, authzen, callback, front, health, spiffe};
 
@@ -46,6 +46,7 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/sign-in", get(sign_in::home))
         .route("/sign-in/{code}", get(sign_in::show).post(sign_in::redeem))
         .route("/device", get(device::show).post(device::answer))
+        .route("/approvals/{id}", get(approval::show).post(approval::decide))
         .route("/presence/{session}", get(presence::show).post(presence::confirm))
         .route("/sign-out", post(sign_in::leave))
         .route("/connections/callback/{server}", get(callback::handle))

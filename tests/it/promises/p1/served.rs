@@ -30,21 +30,21 @@ const CALLERS: usize = 8;
 const PATIENCE: u32 = 3_000;
 
 /// An installation with an upstream that remembers everything it was asked, whatever becomes of the server.
-struct Installation {
-    home: TempDir,
-    data: PathBuf,
-    address: SocketAddr,
-    upstream: HttpUpstream,
-    agents: Vec<Agent>,
-    runtime: tokio::runtime::Runtime,
+pub(crate) struct Installation {
+    pub(crate) home: TempDir,
+    pub(crate) data: PathBuf,
+    pub(crate) address: SocketAddr,
+    pub(crate) upstream: HttpUpstream,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) runtime: tokio::runtime::Runtime,
 }
 
 /// The server's own process. Dropping it ends it.
-struct Serving(Child);
+pub(crate) struct Serving(Child);
 
 impl Serving {
     /// Tells it to stop, and waits until it did.
-    fn end_in_order(mut self) {
+    pub(crate) fn end_in_order(mut self) {
         assert!(command("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
         wait_until("the server stops", || self.0.try_wait().unwrap().is_some());
     }
@@ -70,7 +70,7 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 
 /// An address that stays ours while nobody listens there: below the ports that outgoing connections and listeners on
 /// port 0 are given, or a stranger could have taken it by the time the server comes back.
-fn lasting_address() -> SocketAddr {
+pub(crate) fn lasting_address() -> SocketAddr {
     let start = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let port = (start..start + 2_000).find(free).expect("a free port below 32,000");
@@ -114,7 +114,7 @@ impl Installation {
     }
 
     /// `chancery serve`, behind a wrapper if there is one, ready to answer.
-    fn serve(&self, wrapper: &[&str]) -> Serving {
+    pub(crate) fn serve(&self, wrapper: &[&str]) -> Serving {
         let config = self.home.path().join("chancery.toml");
         let kek = self.home.path().join("kek");
         let text = format!(
@@ -154,7 +154,7 @@ impl Installation {
     }
 
     /// Every intent the upstream was shown so far. A call without one is a breach at once.
-    fn seen(&self) -> Result<Seen, String> {
+    pub(crate) fn seen(&self) -> Result<Seen, String> {
         let calls = self.upstream.calls();
         let seen: Option<Seen> = calls.iter().map(|call| Some((call.header(INTENT)?.to_owned(), None))).collect();
         let seen = seen.ok_or("the upstream was called without an intent")?;
@@ -165,7 +165,7 @@ impl Installation {
     }
 
     /// Every intent in the log, with what became of it.
-    fn outcomes(&self) -> BTreeMap<Position, Option<ActResult>> {
+    pub(crate) fn outcomes(&self) -> BTreeMap<Position, Option<ActResult>> {
         let mut outcomes = BTreeMap::new();
         verify(&self.data, |entry| match (entry.draft.kind, entry.draft.closes) {
             (Kind::Intent, _) => drop(outcomes.insert(entry.header.position, None)),

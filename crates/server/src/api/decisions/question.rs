@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chancery_authorize::{Asked, Asker};
-use chancery_model::{Limit, SessionId};
+use chancery_model::{Kind, Limit, SessionId};
 use chancery_record::Found;
 use chancery_store::{bodies, sessions};
 use serde_json::Value;
@@ -28,6 +28,8 @@ pub(super) async fn of(rooms: &Rooms, found: &Found) -> Answer<Option<Asked>> {
         human: draft.who.human.clone(),
         ancestors: ancestors(found),
         limits: limits(rooms, found).await?,
+        // One that was only asked for is named by the refusal.
+        approved: draft.kind == Kind::Intent && draft.authority.approval.is_some(),
         session_age: session_age(rooms, found).await?,
         reason: draft.why.reason.clone(),
         // What policies did not look at was not kept.

@@ -1,0 +1,87 @@
+//! Calls that wait for people.
+
+use chancery_model::problem::{NO_APPROVAL, Problem};
+use chancery_model::{Approval, ApprovalId, Demand, Digest, Timestamp, Vote};
+use chancery_oversee::approvals::ApprovalError;
+use serde::Serialize;
+
+use crate::failure::{Answer, Failure};
+use crate::rooms::Rooms;
+
+pub(crate) mod cancel;
+pub(crate) mod get;
+pub(crate) mod list;
+
+/// A request as the API shows it; times in RFC 3339.
+#[derive(Debug, Serialize)]
+pub(crate) struct View {
+    id: ApprovalId,
+    /// `pending`, `approved`, `denied`, `used`, `cancelled` or `expired`.
+    state: &'static str,
+    agent: String,
+    chain: Vec<String>,
+    human: Option<String>,
+    session: String,
+    server: String,
+    method: String,
+    target: String,
+    /// The canonical arguments, as they would be sent.
+    arguments: Option<String>,
+    input: Option<String>,
+    /// What the agent says why: a claim.
+    reason: Option<String>,
+    demands: Vec<Demand>,
+    votes: Vec<Vote>,
+    /// SHA-256 of all that never changes: what a vote is for.
+    digest: Digest,
+    policy_version: String,
+    /// Where people decide it.
+    url: String,
+    created_at: String,
+    expires_at: String,
+    decided_at: Option<String>,
+    used_at: Option<String>,
+}
+
+impl View {
+    pub(crate) fn of(approval: Approval, rooms: &Rooms) -> Self {
+        Self {
+            state: approval.standing(rooms.clock.now()),
+            digest: rooms.approvals.digest(&approval),
+            url: format!("{}/approvals/{}", rooms.url, approval.id),
+            id: approval.id,
+            agent: approval.agent_name,
+            chain: approval.chain,
+            human: approval.human,
+            session: approval.session.to_string(),
+            server: approval.server,
+            method: approval.method,
+            target: approval.target,
+            arguments: approval.arguments,
+            input: approval.input,
+            reason: approval.reason,
+            demands: approval.demands,
+            votes: approval.votes,
+            policy_version: approval.policy_version,
+            created_at: approval.created_at.rfc3339(),
+            expires_at: approval.expires_at.rfc3339(),
+            decided_at: approval.decided_at.map(Timestamp::rfc3339),
+            used_at: approval.used_at.map(Timestamp::rfc3339),
+        }
+    }
+}
+
+/// The id in an address.
+pub(crate) fn id(text: &str) -> Answer<ApprovalId> {
+    text.parse()
+        .map_err(|_| Problem::new(NO_APPROVAL, format!("`{}`", text.chars().take(80).collect::<String>())).into())
+}
+
+impl From<ApprovalError> for Failure {
+    fn from(error: ApprovalError) -> Self {
+        match error {
+            ApprovalError::Store(error) => error.into(),
+            error => Problem::new(error.row(), error.to_string()).into(),
+        }
+    }
+}

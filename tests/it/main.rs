@@ -13,5 +13,6 @@ mod notify;
 mod oauth;
 mod oversee;
 mod promises;
+mod signals;
 mod spiffe;
 mod wycheproof;

@@ -36,6 +36,8 @@ struct Issue<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     authorization_details: Option<&'a [Limit]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Confirm>,
 }
 
@@ -70,6 +72,8 @@ struct Claims<'a> {
     sid: Text<'a>,
     #[serde(borrow, default)]
     may_act: Option<MayAct<'a>>,
+    #[serde(borrow, default)]
+    scope: Option<Text<'a>>,
     #[serde(borrow, default)]
     cnf: Option<Confirmation<'a>>,
 }
@@ -109,6 +113,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) binding: Option<Binding>,
     /// The agent that may exchange it to act for the session's.
     pub(crate) may_act: Option<&'a AgentId>,
+    /// What it may be used for, at a resource that has scopes.
+    pub(crate) scope: Option<&'a str>,
 }
 
 impl Terms<'_> {
@@ -129,6 +135,7 @@ impl Terms<'_> {
             act: lineage.act(),
             may_act: self.may_act.map(|agent| Sub { sub: agent.to_string() }),
             authorization_details: lineage.limits.first().map(|limits| &**limits),
+            scope: self.scope,
             cnf: self.binding.map(Confirm::from),
         };
         keys.signing.sign_jws(&keys.header, &claims)
@@ -155,6 +162,8 @@ pub(crate) struct Access {
     pub(crate) binding: Option<Binding>,
     /// The agent that may exchange it to act for the session's.
     pub(crate) may_act: Option<AgentId>,
+    /// What it may be used for, at a resource that has scopes.
+    pub(crate) scope: Option<Arc<str>>,
     pub(crate) session: Arc<SessionSlot>,
 }
 
@@ -188,6 +197,7 @@ impl Access {
             expires: claims.exp.timestamp(),
             binding: claims.cnf.as_ref().map(binding).transpose()?,
             may_act: may_act.map_err(|_| Reason::token("its `may_act` is not an agent"))?,
+            scope: claims.scope.as_ref().map(|scope| (&**scope).into()),
             session: session.ok_or_else(|| Reason::session("the session is over"))?,
         })
     }

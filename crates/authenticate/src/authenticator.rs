@@ -55,6 +55,8 @@ pub struct Authenticator {
     pub(crate) verified: Recent<Access>,
     /// Enrolled keys by the SHA-256 of their JWK.
     pub(crate) enrolled: Recent<PublicKey>,
+    /// The key of security event tokens.
+    pub(crate) sets: crate::sets::Sets,
     /// Held while the token-signing key is replaced or read again.
     rotating: tokio::sync::Mutex<()>,
     /// How often devices ask.
@@ -121,6 +123,7 @@ impl Authenticator {
             running_since: (!directory.agents().is_empty()).then(|| clock.now()),
             enrolled: Recent::new(ENROLLED),
             keys: ArcSwap::from_pointee(keys),
+            sets: crate::sets::Sets::default(),
             rotating: tokio::sync::Mutex::default(),
             config,
             clock,

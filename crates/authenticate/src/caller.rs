@@ -63,12 +63,19 @@ pub struct Caller {
     pub root: Arc<Session>,
     /// When a human last proved presence in the line.
     pub presence_at: Option<Timestamp>,
+    /// What the token may be used for, at a resource that has scopes.
+    pub scope: Option<Arc<str>>,
 }
 
 impl Caller {
     /// The session at the root of its chain: what it uses is counted there, and what it did is remembered there.
     pub fn flow(&self) -> &str {
         self.root.id.as_str()
+    }
+
+    /// Does the token have this scope?
+    pub fn has_scope(&self, wanted: &str) -> bool {
+        self.scope.as_deref().is_some_and(|scope| scope.split(' ').any(|scope| scope == wanted))
     }
 }
 
@@ -197,6 +204,7 @@ impl Authenticator {
             narrowed,
             root,
             presence_at,
+            scope: access.scope.clone(),
         }
     }
 

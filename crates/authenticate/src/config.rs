@@ -12,6 +12,8 @@ pub struct Config {
     pub issuer: String,
     /// The resources tokens can be asked for (RFC 8707), letter by letter: one per door.
     pub audiences: Vec<String>,
+    /// Resources whose tokens carry scopes (RFC 6749, section 3.3); elsewhere rights come from grants and policies.
+    pub scoped: Vec<Scoped>,
     /// How long an access token lives.
     pub token_lifetime: Span,
     /// The longest life a client assertion may have.
@@ -40,6 +42,15 @@ pub struct Config {
     pub cached_tokens: usize,
 }
 
+/// A resource whose tokens carry scopes.
+#[derive(Debug, Clone)]
+pub struct Scoped {
+    /// One of the resources.
+    pub resource: String,
+    /// The scopes there are. A request that names none gets all of them.
+    pub scopes: &'static [&'static str],
+}
+
 /// Clients that show certificates (RFC 8705).
 #[derive(Debug, Clone)]
 pub struct ByCertificate {
@@ -65,6 +76,7 @@ impl Default for Config {
         Self {
             issuer: "http://127.0.0.1:8420".into(),
             audiences: Vec::new(),
+            scoped: Vec::new(),
             token_lifetime: Span::minutes(5),
             assertion_lifetime: Span::minutes(5),
             skew: Span::seconds(5),

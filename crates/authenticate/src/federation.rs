@@ -75,10 +75,15 @@ impl Federation {
 
     /// The key that this issuer signed with.
     pub(crate) async fn issuer_key(&self, origin: &Origin, header: &Header<'_>) -> Result<Arc<PublicKey>, OauthError> {
-        self.keys.key(origin, header.kid.as_deref(), &header.alg).await.map_err(|missing| match missing {
+        self.key_of(origin, header).await.map_err(|missing| match missing {
             Missing::Unknown => refuse("it is signed by none of the issuer's present keys"),
             Missing::Unavailable(why) => OauthError::new(problem::NO_ISSUER_KEYS, "temporarily_unavailable", why),
         })
+    }
+
+    /// The same, for whoever says in another way that there is none.
+    pub(crate) async fn key_of(&self, origin: &Origin, header: &Header<'_>) -> Result<Arc<PublicKey>, Missing> {
+        self.keys.key(origin, header.kid.as_deref(), &header.alg).await
     }
 
     /// Takes a committed change over.

@@ -50,6 +50,8 @@ struct Facts {
     purpose: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     authorization_details: Option<Arc<[Limit]>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<Arc<str>>,
 }
 
 impl Introspection {
@@ -117,6 +119,7 @@ impl Authenticator {
             instance: session.instance.clone(),
             purpose: session.purpose.clone(),
             authorization_details: lineage.limits.first().cloned(),
+            scope: access.scope.clone(),
         }
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::authenticator::Authenticator;
 use crate::config::ByCertificate;
+use crate::jose::PublicKey;
 use crate::token::{GRANTS, PROFILE};
 
 /// Authorization server metadata (RFC 8414).
@@ -67,6 +68,9 @@ pub struct AuthorizationServer {
     /// The endpoints at the door where certificates are shown, if there is one (RFC 8705, section 5).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtls_endpoint_aliases: Option<Aliases>,
+    /// The scopes of the resources that have some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes_supported: Vec<&'static str>,
     /// The resources tokens can be asked for (RFC 9728, section 4).
     pub protected_resources: Vec<String>,
 }
@@ -95,6 +99,9 @@ pub struct ProtectedResource {
     pub dpop_signing_alg_values_supported: [&'static str; 2],
     /// Whether every token must be bound. False: a bearer token passes where the agent is allowed one.
     pub dpop_bound_access_tokens_required: bool,
+    /// The scopes of its tokens, if it has some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes_supported: Vec<&'static str>,
 }
 
 /// Our public keys (RFC 7517, section 5).
@@ -143,6 +150,7 @@ impl Authenticator {
             client_id_metadata_document_supported: true,
             tls_client_certificate_bound_access_tokens: self.config.clients.is_some(),
             mtls_endpoint_aliases: self.config.clients.as_ref().map(Aliases::at),
+            scopes_supported: self.config.scoped.iter().flat_map(|scoped| scoped.scopes).copied().collect(),
             protected_resources: self.config.audiences.clone(),
         }
     }
@@ -167,21 +175,28 @@ impl Authenticator {
             bearer_methods_supported: ["header"],
             dpop_signing_alg_values_supported: ALGS,
             dpop_bound_access_tokens_required: false,
+            scopes_supported: self.scopes_of(resource).to_vec(),
         })
+    }
+
+    fn scopes_of(&self, resource: &str) -> &'static [&'static str] {
+        self.config.scoped.iter().find(|scoped| scoped.resource == resource).map_or(&[], |scoped| scoped.scopes)
     }
 
     /// The public keys our tokens are verified with.
     pub fn jwks(&self) -> JwkSet {
         let keys = self.keys.load();
-        let jwk = |(kid, key): &(String, std::sync::Arc<crate::jose::PublicKey>)| {
-            let mut jwk: serde_json::Value = serde_json::from_str(key.canonical_jwk()).ok()?;
-            jwk["kid"] = kid.as_str().into();
-            jwk["alg"] = key.algorithm().name().into();
-            jwk["use"] = "sig".into();
-            Some(jwk)
-        };
-        JwkSet { keys: keys.verifying.iter().filter_map(jwk).collect() }
+        JwkSet { keys: keys.verifying.iter().filter_map(|(kid, key)| jwk(kid, key)).collect() }
     }
+}
+
+/// A public key as it is published.
+pub(crate) fn jwk(kid: &str, key: &PublicKey) -> Option<serde_json::Value> {
+    let mut jwk: serde_json::Value = serde_json::from_str(key.canonical_jwk()).ok()?;
+    jwk["kid"] = kid.into();
+    jwk["alg"] = key.algorithm().name().into();
+    jwk["use"] = "sig".into();
+    Some(jwk)
 }
 
 impl Aliases {

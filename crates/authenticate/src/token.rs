@@ -27,6 +27,7 @@ mod form;
 mod identity_assertion;
 mod jwt_bearer;
 mod refresh_token;
+mod scope;
 
 pub use elsewhere::{Partner, Transactions};
 pub(crate) use form::Form;
@@ -85,6 +86,9 @@ pub struct TokenBody {
     /// What the session is narrowed to, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization_details: Option<Arc<[Limit]>>,
+    /// What the token may be used for, at a resource that has scopes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// For the next token, where the grant has one. Used up by its use.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if")]
     pub refresh_token: Option<Secret>,
@@ -144,6 +148,8 @@ pub(crate) struct Wanted<'a> {
     /// Not later than this.
     pub(crate) until: Option<Timestamp>,
     pub(crate) may_act: Option<&'a AgentId>,
+    /// What it may be used for, at a resource that has scopes.
+    pub(crate) scope: Option<String>,
 }
 
 impl Authenticator {
@@ -160,7 +166,10 @@ impl Authenticator {
     async fn answer(&self, request: &TokenRequest<'_>) -> Result<TokenBody, OauthError> {
         let form = Form(request.form);
         let grant = form.needed("grant_type")?;
-        form.refuse_scope()?;
+        // These two may be for a resource that has scopes, and look at them themselves.
+        if !matches!(grant, client_credentials::GRANT | jwt_bearer::GRANT) {
+            form.refuse_scope()?;
+        }
         let call = Call { form, request, proof: self.proof(request)? };
         match grant {
             client_credentials::GRANT => self.client_credentials(&call).await,
@@ -225,6 +234,7 @@ impl Authenticator {
             expires,
             binding: wanted.binding,
             may_act: wanted.may_act,
+            scope: wanted.scope.as_deref(),
         };
         let token = terms.sign(&self.keys.load());
         let token = token.map_err(|e| OauthError::new(problem::INTERNAL, "temporarily_unavailable", e.to_string()))?;
@@ -235,6 +245,7 @@ impl Authenticator {
             sid: session.session().id.to_string(),
             issued_token_type: None,
             authorization_details: Lineage::of(session).limits.first().cloned(),
+            scope: wanted.scope.clone(),
             refresh_token: None,
         })
     }

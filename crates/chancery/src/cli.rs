@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
     agent, approval, blueprint, channel, completion, connection, demo, doctor, finding, grant, key, log, node, person,
-    policy, secret, serve, session, tool, trust, why,
+    policy, secret, serve, session, signal, tool, trust, why,
 };
 use crate::{mcp, verbs};
 
@@ -112,6 +112,9 @@ pub enum Verb {
     /// Look at the processes that share one database, let one join, make one leave
     #[command(subcommand)]
     Node(node::Verb),
+    /// Security events to others and from others (Shared Signals Framework)
+    #[command(subcommand)]
+    Signal(signal::Verb),
     /// What is wrong with identities and tools
     #[command(subcommand)]
     Finding(finding::Verb),

@@ -27,6 +27,7 @@ pub mod policy;
 pub mod secret;
 pub mod serve;
 pub mod session;
+pub mod signal;
 pub mod status;
 pub mod tool;
 pub mod trust;
@@ -86,6 +87,7 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Secret(verb) => secret::run(context, verb).await,
         Verb::Connection(verb) => connection::run(context, verb).await,
         Verb::Channel(verb) => channel::run(context, verb).await,
+        Verb::Signal(verb) => signal::run(context, verb).await,
         Verb::Finding(verb) => finding::run(context, verb).await,
         Verb::Key(verb) => key::run(context, verb).await,
         Verb::Mcp(verb) => crate::mcp::run(context, verb).await,

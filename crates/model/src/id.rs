@@ -97,6 +97,14 @@ id!(
     /// A request for a human's approval.
     ApprovalId, "apr_", "an approval"
 );
+id!(
+    /// A stream of security events to one receiver.
+    StreamId, "str_", "a stream"
+);
+id!(
+    /// A security event of others that waits for a human.
+    HeldId, "hld_", "a held signal"
+);
 
 fn unique(now: Timestamp, random: &dyn Random) -> String {
     let millis = u64::try_from(now.0 / 1000).unwrap_or(0);

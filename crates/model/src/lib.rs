@@ -27,6 +27,7 @@ pub mod problem;
 mod random;
 mod secret;
 mod session;
+mod signal;
 mod time;
 mod tool;
 mod trust;
@@ -47,7 +48,9 @@ pub use entry::{
 };
 pub use finding::{Finding, Severity};
 pub use grant::{Grant, GrantMode};
-pub use id::{AgentId, ApprovalId, BadId, BlueprintId, DecisionId, GrantId, LoginId, PersonId, SessionId};
+pub use id::{
+    AgentId, ApprovalId, BadId, BlueprintId, DecisionId, GrantId, HeldId, LoginId, PersonId, SessionId, StreamId,
+};
 pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};
 pub use limit::{BadLimits, Bound, Covered, LIMITS, Limit};
 pub use login::{LOGIN_IDLE, LOGIN_MAXIMUM, Login};
@@ -58,6 +61,7 @@ pub use problem::Problem;
 pub use random::Random;
 pub use secret::Secret;
 pub use session::{Session, SessionEnded, SessionState};
+pub use signal::{Delivery, HeldSignal, SignalAction, SignalStream, StreamStatus};
 pub use time::{Clock, Span, Timestamp};
 pub use tool::{Server, Tool, ToolState};
 pub use trust::{TrustKind, TrustSource};

@@ -37,6 +37,12 @@ impl Person {
         self.state == PersonState::Active
     }
 
+    /// The same person, whose logins end, and with them everything that agents do in their name.
+    #[must_use]
+    pub fn with_everything_ended(self) -> Self {
+        Self { epoch: self.epoch + 1, ..self }
+    }
+
     /// The same person in another state. What was given in their name before ends; nothing if it is their state already.
     pub fn into_state(self, state: PersonState) -> Option<Self> {
         (self.state != state).then(|| Self { state, epoch: self.epoch + 1, ..self })

@@ -161,6 +161,34 @@ table! {
     BAD_CLIENT_METADATA = "C1072", 400, "the client's metadata cannot be registered",
         "send what a public client has: `redirect_uris` with https or loopback addresses, and no secret";
 
+    /// The caller is none of the receivers that the configuration names.
+    NO_RECEIVER = "C1090", 403, "the caller may not receive signals",
+        "an operator names its service account in `[[signals.transmit]]` of the configuration";
+    /// The token lacks the scope (RFC 6750, section 3.1).
+    NEEDS_SCOPE = "C1091", 403, "the access token does not have the scope for it",
+        "ask for a token with `scope=ssf.manage`; `ssf.read` is enough to look";
+    /// There is none of this id for this receiver.
+    NO_STREAM = "C1092", 404, "no such stream",
+        "see yours with a GET of the configuration endpoint, or create one";
+    /// A receiver has one stream.
+    STREAM_EXISTS = "C1093", 409, "the receiver has a stream already",
+        "read it, and change it with PATCH or PUT, or use another service account";
+    /// A stream, status, subject or poll that cannot be read or is not possible.
+    BAD_STREAM = "C1094", 400, "the request about a stream is not understood",
+        "send what Shared Signals Framework 1.0, section 8.1 says";
+    /// Verifications follow each other too quickly.
+    TOO_MANY_VERIFICATIONS = "C1095", 429, "a verification was asked for a moment ago",
+        "wait for `min_verification_interval` seconds of the stream's configuration";
+    /// A security event token that is not taken.
+    BAD_SIGNAL = "C1096", 400, "the security event token is not accepted",
+        "send one as Shared Signals Framework 1.0, section 4 says, signed with a key of the transmitter's metadata";
+    /// The configuration names no such transmitter, or it does not push.
+    NO_TRANSMITTER = "C1097", 404, "no such transmitter",
+        "name it in `[[signals.receive]]` of the configuration, with `delivery = \"push\"`";
+    /// None waits under this id.
+    NO_HELD_SIGNAL = "C1098", 404, "no such signal waits for a decision",
+        "see which do: `chancery signal held`";
+
     /// Nothing permitted it, or a policy forbade it.
     DENIED = "C2001", 403, "the policies do not allow it",
         "see what would make it pass: `chancery why DECISION`";

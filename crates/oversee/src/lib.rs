@@ -6,3 +6,4 @@
 pub mod approvals;
 pub mod follow;
 pub mod notify;
+pub mod signals;

@@ -26,6 +26,7 @@ pub(crate) mod policies;
 pub(crate) mod secrets;
 pub(crate) mod servers;
 pub(crate) mod sessions;
+pub(crate) mod signals;
 pub(crate) mod status;
 pub(crate) mod tools;
 pub(crate) mod trust_sources;
@@ -71,6 +72,12 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/keys/rotate", post(keys::rotate::handle))
         .route("/v1/sessions", get(sessions::list::handle))
         .route("/v1/sessions/{id}/end", post(sessions::end::handle))
+        .route("/v1/signals/streams", get(signals::streams::handle))
+        .route("/v1/signals/streams/{id}/status", post(signals::status::handle))
+        .route("/v1/signals/held", get(signals::held::handle))
+        .route("/v1/signals/held/{id}/apply", post(signals::decide::apply))
+        .route("/v1/signals/held/{id}/dismiss", post(signals::decide::dismiss))
+        .route("/v1/signals/keys/rotate", post(signals::keys::rotate))
         .route("/v1/trust-sources", get(trust_sources::list::handle).post(trust_sources::create::handle))
         .route("/v1/trust-sources/{name}", delete(trust_sources::remove::handle))
         .route("/v1/tools", get(tools::list::handle))

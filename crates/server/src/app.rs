@@ -14,6 +14,7 @@ use chancery_gateway::{Gateway, Parts};
 use chancery_model::problem::{BAD_CONFIG, INTERNAL, Problem, STORE_FAILED, UNSAFE_CONFIG};
 use chancery_model::{Changed, Clock, Random, Secret, Span};
 use chancery_oversee::approvals::Approvals;
+use chancery_oversee::follow::{Follower, Start};
 use chancery_oversee::notify::Notifier;
 use chancery_record::Recorder;
 use chancery_register::Registrar;
@@ -32,6 +33,7 @@ use crate::door::{admin, tcp};
 use crate::policies::{Policies, sha256};
 use crate::rooms::{Access, Rooms};
 use crate::settings;
+use crate::signals::{self, Signals};
 use crate::spiffe;
 use crate::tell;
 use crate::{Config, Role};
@@ -50,6 +52,9 @@ const TELLING_TERM: Span = Span::seconds(15);
 const TELLING_LOOK: Duration = Duration::from_secs(3);
 /// Between two looks for requests for approval whose time is over.
 const OVERDUE: Duration = Duration::from_secs(5);
+
+/// The job of one node at a time, and its place in the log.
+const SIGNALS: &str = "signals";
 
 /// For the first listing of tools at start.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
@@ -190,6 +195,7 @@ impl App {
                 () = stopped.cancelled() => {}
             }
         });
+        self.chores.tasks.spawn(signal_where_leading(Arc::clone(&self.rooms), self.chores.cancel.clone()));
         let idle = Arc::clone(&self.rooms.gateway).run(self.chores.cancel.clone());
         self.chores.tasks.spawn(idle);
         let (policies, stop) = (self.rooms.policies.clone(), stop());
@@ -228,6 +234,47 @@ async fn tell_where_leading(notifier: Notifier, store: Store, stop: impl Future<
     };
     notifier.run(over).await;
     drop(store.lead("notify", Span(0)).await);
+}
+
+/// One node sends signals and fetches those of others; another takes over when it is gone.
+async fn signal_where_leading(rooms: Arc<Rooms>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if rooms.store.lead(SIGNALS, TELLING_TERM).await.unwrap_or(false) {
+            signal(&rooms, stop.child_token()).await;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(TELLING_LOOK) => {}
+        }
+    }
+    drop(rooms.store.lead(SIGNALS, Span(0)).await);
+}
+
+/// What becomes durable is told from the place in the log where it was left, until this node leads no more.
+async fn signal(rooms: &Rooms, over: CancellationToken) {
+    let follower = match Follower::open(&rooms.store, SIGNALS, Start::Now).await {
+        Ok(follower) => follower,
+        Err(error) => return tracing::warn!(%error, "signals are not told"),
+    };
+    let signals = &rooms.signals;
+    let work = async {
+        tokio::join!(
+            Arc::clone(&signals.transmitter).run(over.cancelled()),
+            Arc::clone(&signals.receiver).run(over.cancelled()),
+            follower.run(signals.feed(), over.cancelled()),
+        )
+    };
+    let leading = async {
+        while rooms.store.lead(SIGNALS, TELLING_TERM).await.unwrap_or(false) {
+            tokio::time::sleep(TELLING_LOOK).await;
+        }
+        over.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = work => {}
+        () = leading => {}
+    }
 }
 
 /// What becomes wrong by the passing of time alone (an agent about to expire, one that never enrolled) is found here.
@@ -369,6 +416,15 @@ async fn open_rooms(
         Registrar::new(settings::register(&config, &url), store.clone(), Arc::clone(&clock), Arc::clone(&random));
     let told = tell::Rooms { store: &store, vault: &vault, fetcher: &fetcher, clock: &clock, random: &random };
     let notifier = tell::open(&config, &url, told).await?;
+    let parts = signals::Parts {
+        store: store.clone(),
+        vault: vault.clone(),
+        authenticator: Arc::clone(&authenticator),
+        fetcher: Arc::clone(&fetcher),
+        clock: Arc::clone(&clock),
+        random: Arc::clone(&random),
+    };
+    let signals = Signals::open(&config, &url, parts);
     let closing = CancellationToken::new();
     let started = clock.now();
     Ok(Rooms {
@@ -379,6 +435,7 @@ async fn open_rooms(
         clock,
         store,
         fetcher,
+        signals,
         vault,
         authenticator,
         engine,

@@ -112,7 +112,7 @@ fn caller(
     Err(Failure::from(Problem::new(DENIED, why)).into_response())
 }
 
-fn unauthorized(refused: &Refused) -> Response {
+pub(crate) fn unauthorized(refused: &Refused) -> Response {
     let problem = Problem::new(refused.row, refused.why.clone());
     let mut response = Failure::from(problem).into_response();
     let headers = response.headers_mut();

@@ -12,11 +12,13 @@ use serde::Deserialize;
 use crate::settings;
 
 mod file;
+mod signals;
 mod spiffe;
 mod suggest;
 mod tls;
 
 use file::File;
+pub use signals::{Delivered, SignalReceiver, SignalTransmitter, Signals};
 pub use spiffe::{SocketMode, Spiffe, Workload};
 pub use tls::Tls;
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub oauth: Oauth,
     /// Calls that wait for people.
     pub approvals: Approvals,
+    /// Security events to others and from others.
+    pub signals: Signals,
     /// The upstream servers by name.
     pub servers: BTreeMap<String, Upstream>,
     /// Whom to tell what.
@@ -383,6 +387,7 @@ impl Config {
         check_approvals(&self.approvals)?;
         check_delegation(&self.delegation)?;
         check_providers(self)?;
+        signals::check(self)?;
         settings::fetch(self).check().map_err(|e| ConfigError::key("fetch", e.to_string()))?;
         check_channels(self)?;
         self.spiffe.as_ref().map_or(Ok(()), Spiffe::check)?;

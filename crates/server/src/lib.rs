@@ -19,11 +19,14 @@ mod pages;
 mod policies;
 mod rooms;
 mod settings;
+mod signals;
 mod spiffe;
+mod ssf;
 mod tell;
 
 pub use app::App;
 pub use config::{
-    Approvals, Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Node, Oauth, Partner, Pin, Places,
-    Provider, Registration, Role, SocketMode, Spiffe, Tls, Tokens, Transport, Upstream, Workload,
+    Approvals, Command, Config, ConfigError, Delegation, Delivered, Fetch, Inject, Log, Node, Oauth, Partner, Pin,
+    Places, Provider, Registration, Role, SignalReceiver, SignalTransmitter, Signals, SocketMode, Spiffe, Tls, Tokens,
+    Transport, Upstream, Workload,
 };

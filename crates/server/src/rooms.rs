@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::policies::Policies;
+use crate::signals::Signals;
 use crate::spiffe::Workloads;
 
 /// The rooms behind the doors.
@@ -30,6 +31,7 @@ pub(crate) struct Rooms {
     /// For every document whose address somebody else named.
     #[expect(dead_code, reason = "the rooms that fetch are being built")]
     pub(crate) fetcher: Arc<Fetcher>,
+    pub(crate) signals: Signals,
     pub(crate) vault: Vault,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) engine: Arc<Engine>,

@@ -1,16 +1,17 @@
 //! What each room is told of the configuration.
 
-use chancery_authenticate::{DelegationLimits, SessionLimits};
+use chancery_authenticate::{DelegationLimits, Scoped, SessionLimits};
 use chancery_gateway::{Inject, PinMode, ServerConfig};
 
-use crate::{Config, Partner, Pin, Provider, Registration, Transport, Upstream};
+use crate::{Config, Partner, Pin, Provider, Registration, Transport, Upstream, ssf};
 
 /// The room that knows who is calling.
 pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate::Config {
     let servers = config.servers.keys().map(|name| format!("{url}/mcp/{name}"));
     chancery_authenticate::Config {
         issuer: url.to_owned(),
-        audiences: servers.chain([format!("{url}/access/v1")]).collect(),
+        audiences: servers.chain([format!("{url}/access/v1"), ssf::resource(url)]).collect(),
+        scoped: vec![Scoped { resource: ssf::resource(url), scopes: ssf::SCOPES }],
         token_lifetime: config.tokens.lifetime(),
         delegation: DelegationLimits { depth: config.delegation.depth },
         partners: config.delegation.partners.iter().map(partner).collect(),

@@ -51,8 +51,10 @@ mod row;
 pub mod secrets;
 pub mod servers;
 pub mod sessions;
+pub mod signals;
 mod sql;
 mod store;
+pub mod streams;
 pub mod tool_uses;
 pub mod tools;
 pub mod trust_sources;
@@ -68,6 +70,9 @@ pub use store::{Config, Observer, Store};
 pub use tx::{Reader, Tx};
 
 pub(crate) use sql::sql;
+
+/// SHA-256, for rooms that name things by what they are.
+pub use chancery_tlog::sha256;
 
 /// What a change returns: a boxed future that may borrow the transaction.
 pub type BoxFuture<'t, T> = futures_util::future::BoxFuture<'t, T>;

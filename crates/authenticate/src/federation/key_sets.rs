@@ -19,6 +19,8 @@ pub(crate) enum Origin {
     At(String),
     /// Where the issuer's metadata says (OpenID Connect Discovery 1.0, section 4).
     Discovered(String),
+    /// Where the metadata of a transmitter of security events says (Shared Signals Framework 1.0, section 7.2).
+    Transmitter(String),
 }
 
 /// The key sets of all origins.
@@ -61,13 +63,19 @@ impl KeySets {
         match origin {
             Origin::Stated(set) => Ok(set.clone().into_bytes()),
             Origin::At(address) => document(&self.fetcher, address).await,
-            Origin::Discovered(issuer) => document(&self.fetcher, &self.discover(issuer).await?).await,
+            Origin::Discovered(issuer) => {
+                let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+                document(&self.fetcher, &self.discover(issuer, address).await?).await
+            }
+            Origin::Transmitter(issuer) => {
+                let address = crate::sets::metadata_address(issuer);
+                document(&self.fetcher, &self.discover(issuer, address).await?).await
+            }
         }
     }
 
     /// The `jwks_uri` of an issuer's metadata, which must be that issuer's own.
-    async fn discover(&self, issuer: &str) -> Result<String, String> {
-        let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    async fn discover(&self, issuer: &str, address: String) -> Result<String, String> {
         let found = document(&self.fetcher, &address).await?;
         let metadata = parse_strict(&found, Limits { depth: 8, keys: 1_000 }).map_err(|e| format!("{address}: {e}"))?;
         if metadata.get("issuer").and_then(Value::as_str) != Some(issuer) {

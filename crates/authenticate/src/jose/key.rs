@@ -13,7 +13,7 @@ pub enum Algorithm {
     Es256,
     /// Ed25519 (RFC 8037; RFC 9864 calls it `Ed25519`).
     EdDsa,
-    /// RSASSA-PKCS1-v1_5 with SHA-256: verified for other issuers, never written by us.
+    /// RSASSA-PKCS1-v1_5 with SHA-256: verified for other issuers, written by us in security event tokens only.
     Rs256,
 }
 

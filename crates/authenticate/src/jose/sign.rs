@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256};
 use chancery_model::Random;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -24,7 +26,13 @@ pub struct PrivateKey {
 enum Pair {
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+    Rsa(Box<RsaKeyPair>),
 }
+
+/// What stands in front of a modulus of 2048 bits in `RSAPublicKey` (RFC 8017, appendix A.1.1) in DER.
+const BEFORE_MODULUS: [u8; 9] = [0x30, 0x82, 0x01, 0x0a, 0x02, 0x82, 0x01, 0x01, 0x00];
+/// And behind it: the exponent 65537.
+const BEHIND_MODULUS: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
 
 impl PrivateKey {
     /// A fresh P-256 key. The cryptography provider draws it from the operating system itself.
@@ -32,6 +40,24 @@ impl PrivateKey {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .map_err(|_| KeyRefused("made"))?;
         Self::p256(pkcs8.as_ref())
+    }
+
+    /// A fresh RSA key of 2048 bits, for the one profile that wants no other algorithm: security event tokens.
+    pub fn generate_rsa() -> Result<Self, KeyRefused> {
+        Self::of_rsa(RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyRefused("made"))?)
+    }
+
+    /// An RSA key of 2048 bits from its PKCS#8 form.
+    pub fn rsa(pkcs8: &[u8]) -> Result<Self, KeyRefused> {
+        Self::of_rsa(RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| KeyRefused("read"))?)
+    }
+
+    fn of_rsa(pair: RsaKeyPair) -> Result<Self, KeyRefused> {
+        let der = pair.public_key().as_ref();
+        let modulus = der.strip_prefix(&BEFORE_MODULUS).and_then(|rest| rest.strip_suffix(&BEHIND_MODULUS));
+        let modulus = encode(modulus.ok_or(KeyRefused("read: it has not 2048 bits"))?);
+        let public = public(&format!(r#"{{"kty":"RSA","e":"AQAB","n":"{modulus}"}}"#))?;
+        Ok(Self { pair: Pair::Rsa(Box::new(pair)), public })
     }
 
     /// A fresh Ed25519 key.
@@ -56,7 +82,7 @@ impl PrivateKey {
         Ok(Self { pair: Pair::Ed25519(pair), public })
     }
 
-    /// What [`PrivateKey::p256`] or [`PrivateKey::ed25519`] reads back, to be kept sealed.
+    /// What [`PrivateKey::p256`], [`PrivateKey::rsa`] or [`PrivateKey::ed25519`] reads back, to be kept sealed.
     pub fn material(&self) -> Result<Zeroizing<Vec<u8>>, KeyRefused> {
         let bytes = match &self.pair {
             Pair::P256(pair) => pair.to_pkcs8v1().map_err(|_| KeyRefused("written"))?.as_ref().to_vec(),
@@ -65,6 +91,10 @@ impl PrivateKey {
                 let seed = pair.seed().map_err(|_| KeyRefused("written"))?;
                 let bytes: Curve25519SeedBin<'_> = seed.as_be_bytes().map_err(|_| KeyRefused("written"))?;
                 bytes.as_ref().to_vec()
+            }
+            Pair::Rsa(pair) => {
+                let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyRefused("written"))?;
+                der.as_ref().to_vec()
             }
         };
         Ok(Zeroizing::new(bytes))
@@ -75,11 +105,16 @@ impl PrivateKey {
         &self.public
     }
 
-    /// A bare signature over some bytes: 64 bytes, whichever algorithm.
+    /// A bare signature over some bytes: 64 bytes, or 256 by an RSA key.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyRefused> {
         match &self.pair {
             Pair::P256(pair) => pair.sign(&SystemRandom::new(), message),
             Pair::Ed25519(pair) => pair.try_sign(message),
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                let signed = pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature);
+                return signed.map(|()| signature).map_err(|_| KeyRefused("used"));
+            }
         }
         .map(|s| s.as_ref().to_vec())
         .map_err(|_| KeyRefused("used"))
@@ -120,5 +155,5 @@ impl From<JoseError> for KeyRefused {
 }
 
 fn public(jwk: &str) -> Result<PublicKey, KeyRefused> {
-    Ok(PublicKey::from_jwk(&Jwk::parse(jwk)?, Policy::Agents)?)
+    Ok(PublicKey::from_jwk(&Jwk::parse(jwk)?, Policy::Issuers)?)
 }

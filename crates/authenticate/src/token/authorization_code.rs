@@ -121,7 +121,7 @@ impl Authenticator {
             ..Opening::of(slot)
         };
         let session = self.open_session(opening).await.map_err(redeemed)?;
-        let wanted = Wanted { audience: resource, binding, until: None, may_act: None };
+        let wanted = Wanted { audience: resource, binding, until: None, may_act: None, scope: None };
         let body = self.issue(&session, &wanted)?;
         Ok(TokenBody { refresh_token: fresh.map(|fresh| fresh.token), ..body })
     }

@@ -14,6 +14,7 @@ pub(super) const GRANT: &str = "client_credentials";
 /// What an agent asks for itself, read before anything is used up.
 pub(super) struct Own<'a> {
     audience: &'a str,
+    scope: Option<String>,
     sid: Option<&'a str>,
     instance: Option<&'a str>,
     purpose: Option<&'a str>,
@@ -29,15 +30,17 @@ impl Authenticator {
         self.for_itself(call, own, client).await
     }
 
-    pub(super) fn own_request<'a>(&self, call: &Call<'a>) -> Result<Own<'a>, OauthError> {
+    pub(super) fn own_request<'a>(&'a self, call: &Call<'a>) -> Result<Own<'a>, OauthError> {
         let form = &call.form;
         if form.one("sid")?.is_some() && (!form.limits()?.is_empty() || form.purpose()?.is_some()) {
             return Err(request(
                 "`sid` goes on with a session as it is: exchange a token of it to open a narrower task",
             ));
         }
+        let (audience, scope) = self.scoped(form)?;
         Ok(Own {
-            audience: self.resource(form)?,
+            audience,
+            scope,
             sid: form.one("sid")?,
             instance: form.instance()?,
             purpose: form.purpose()?,
@@ -67,6 +70,7 @@ impl Authenticator {
                 self.open_session(opening).await?
             }
         };
-        self.issue(&session, &Wanted { audience: own.audience, binding, until: client.until(), may_act: None })
+        let wanted = Wanted { audience: own.audience, binding, until: client.until(), may_act: None, scope: own.scope };
+        self.issue(&session, &wanted)
     }
 }

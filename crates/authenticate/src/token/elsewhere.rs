@@ -182,6 +182,7 @@ impl Authenticator {
             sid: exchange.subject.session.session().id.to_string(),
             issued_token_type: Some(kind),
             authorization_details: None,
+            scope: None,
             refresh_token: None,
         })
     }

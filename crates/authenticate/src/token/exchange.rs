@@ -95,6 +95,7 @@ impl Authenticator {
             binding: Some(exchange.binding),
             until,
             may_act: exchange.next.as_ref(),
+            scope: None,
         };
         let body = self.issue(&session, &wanted)?;
         Ok(TokenBody { issued_token_type: Some(ACCESS_TOKEN), ..body })

@@ -29,6 +29,11 @@ impl<'a> Form<'a> {
         self.one(name)?.ok_or_else(|| request(format!("`{name}` is missing")))
     }
 
+    /// Did the parameter come, whatever its value?
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+
     /// Exactly one resource (RFC 8707).
     pub(crate) fn resource(&self) -> Result<&'a str, OauthError> {
         let mut values = self.0.iter().filter(|(key, _)| key == "resource").map(|(_, value)| value.as_str());

@@ -87,7 +87,10 @@ impl Authenticator {
             ..Opening::of(&client.slot)
         };
         let session = self.open_session(opening).await?;
-        self.issue(&session, &Wanted { audience: asked.resource, binding, until: client.until(), may_act: None })
+        self.issue(
+            &session,
+            &Wanted { audience: asked.resource, binding, until: client.until(), may_act: None, scope: None },
+        )
     }
 
     /// The claims of an assertion of a provider of ours, for us, in its time.

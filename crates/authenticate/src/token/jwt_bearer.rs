@@ -16,6 +16,7 @@ impl Authenticator {
         let form = &call.form;
         let assertion = form.needed("assertion")?;
         if is_identity_assertion(assertion) {
+            form.refuse_scope()?;
             return self.identity_asserted(call, assertion).await;
         }
         let other = form.one("client_assertion")?.is_some() || form.one("client_secret")?.is_some();

@@ -117,7 +117,7 @@ impl Authenticator {
         self.refuse_unreached(resource, &session.session().limits)?;
         let fresh = Fresh::new(self, &known.id, Some(binding), &token.resource);
         self.rotate(&token, &session, fresh.as_ref().map(|fresh| fresh.stored.clone())).await?;
-        let wanted = Wanted { audience: resource, binding: Some(binding), until: None, may_act: None };
+        let wanted = Wanted { audience: resource, binding: Some(binding), until: None, may_act: None, scope: None };
         let body = self.issue(&session, &wanted)?;
         Ok(TokenBody { refresh_token: fresh.map(|fresh| fresh.token), ..body })
     }

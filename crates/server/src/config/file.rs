@@ -9,8 +9,8 @@ use chancery_oversee::notify::Channel;
 use serde::Deserialize;
 
 use super::{
-    Approvals, Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Node, Oauth, Pin, Places, Spiffe, Tls,
-    Tokens, Transport, Upstream,
+    Approvals, Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Node, Oauth, Pin, Places, Signals, Spiffe,
+    Tls, Tokens, Transport, Upstream,
 };
 
 const PORT: u16 = 8420;
@@ -32,6 +32,7 @@ pub(super) struct File {
     fetch: Fetch,
     oauth: Oauth,
     approvals: Approvals,
+    signals: Signals,
     servers: BTreeMap<String, Server>,
     pin: Pin,
     record_fields: Vec<String>,
@@ -83,6 +84,7 @@ impl File {
             log: self.log,
             oauth: self.oauth,
             approvals: self.approvals,
+            signals: self.signals,
             fetch: Fetch { authorities: self.fetch.authorities.map(at), ..self.fetch },
             servers: servers.collect::<Result<_, ConfigError>>()?,
             pin: self.pin,

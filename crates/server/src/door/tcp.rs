@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::oauth::{authorize, enrol, introspect, jwks, metadata, par, register, revoke, token};
 use crate::pages::{self, approval, device, presence, sign_in};
 use crate::rooms::Rooms;
-use crate::{Role, authzen, callback, front, health, spiffe};
+use crate::{Role, authzen, callback, front, health, spiffe, ssf};
 
 /// The longest body that an endpoint reads at once, in bytes.
 const BODY: usize = 1 << 20;
@@ -31,7 +31,9 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/.well-known/oauth-protected-resource", get(metadata::access_resource))
         .route("/.well-known/oauth-protected-resource/access/v1", get(metadata::access_resource))
         .route("/.well-known/oauth-protected-resource/mcp/{server}", get(metadata::mcp_resource))
+        .route("/.well-known/oauth-protected-resource/ssf", get(metadata::ssf_resource))
         .route("/.well-known/authzen-configuration", get(metadata::authzen))
+        .route("/.well-known/ssf-configuration", get(ssf::metadata::configuration))
         .route("/oauth/token", post(token::handle))
         .route("/oauth/introspect", post(introspect::handle))
         .route("/oauth/revoke", post(revoke::handle))
@@ -56,6 +58,7 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/mcp/{server}", any(mcp))
         .route("/access/v1/evaluation", post(authzen::evaluation::handle))
         .route("/access/v1/evaluations", post(authzen::evaluations::handle))
+        .merge(signals())
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(missing)
@@ -63,6 +66,22 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(rooms);
     Door { names, router, times: Times::default(), leave }
+}
+
+/// Security events: to others, and from others.
+fn signals() -> Router<Arc<Rooms>> {
+    use ssf::{metadata, poll, receive, status, streams, subjects, verify};
+    let configuration =
+        get(streams::read).post(streams::create).patch(streams::update).put(streams::replace).delete(streams::delete);
+    Router::new()
+        .route("/ssf/jwks", get(metadata::keys))
+        .route("/ssf/streams", configuration)
+        .route("/ssf/status", get(status::read).post(status::set))
+        .route("/ssf/subjects/add", post(subjects::add))
+        .route("/ssf/subjects/remove", post(subjects::remove))
+        .route("/ssf/verify", post(verify::handle))
+        .route("/ssf/poll/{stream}", post(poll::handle))
+        .route("/ssf/receive/{transmitter}", post(receive::handle))
 }
 
 /// The data path: see `chancery_gateway::act`.

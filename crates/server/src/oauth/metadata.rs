@@ -21,6 +21,11 @@ pub(crate) async fn access_resource(State(rooms): State<Arc<Rooms>>) -> Answer<J
     resource(&rooms, &rooms.access.resource)
 }
 
+/// `/.well-known/oauth-protected-resource/ssf`
+pub(crate) async fn ssf_resource(State(rooms): State<Arc<Rooms>>) -> Answer<Json<ProtectedResource>> {
+    resource(&rooms, &crate::ssf::resource(&rooms.url))
+}
+
 /// `/.well-known/oauth-protected-resource/mcp/{server}`
 pub(crate) async fn mcp_resource(
     State(rooms): State<Arc<Rooms>>,

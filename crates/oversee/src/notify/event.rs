@@ -36,11 +36,11 @@ pub(crate) struct Event {
     facts: Vec<(&'static str, String)>,
 }
 
-const APPROVAL: &[&str] = &["agent", "server", "tool", "kind", "group", "quorum", "risk", "expires_at"];
+const APPROVAL: &[&str] = &["agent", "server", "target", "state", "expires_at"];
 const CONTAINMENT: &[&str] = &["scope", "subject", "reason", "lift_reason"];
 const FINDING: &[&str] = &["rule", "subject", "evidence"];
-const TRIGGER: &[&str] = &["subject", "reason"];
-const GLASS: &[&str] = &["subject", "reason", "until", "expires_at"];
+const TRIGGER: &[&str] = &["trigger", "agent", "subject", "reason", "contained", "remark"];
+const GLASS: &[&str] = &["person", "reason"];
 const NOTHING: &[&str] = &[];
 
 macro_rules! rows {
@@ -64,7 +64,7 @@ rows! {
     "containment" "contain" => "containment.contained", High, "contained", CONTAINMENT;
     "containment" "lift" => "containment.lifted", Medium, "the containment was lifted", CONTAINMENT;
     "break_glass" "open" => "break_glass.opened", High, "the glass was broken", GLASS;
-    "break_glass" "close" => "break_glass.closed", Medium, "break-glass ended", GLASS;
+    "break_glass" "end" => "break_glass.ended", Medium, "break-glass ended", GLASS;
     "break_glass" "review" => "break_glass.reviewed", Low, "break-glass was reviewed", GLASS;
     "trigger" "fire" => "trigger.fired", High, "a trigger fired", TRIGGER;
     "finding" "open" => "finding.opened", Medium, "a finding", FINDING;
@@ -141,13 +141,14 @@ fn shown(value: &Value) -> Option<String> {
 
 fn summary(row: &Row, change: &Change, facts: &[(&'static str, String)]) -> String {
     let fact = |wanted: &str| facts.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
-    let what = match (fact("agent"), fact("server"), fact("tool")) {
-        (Some(agent), Some(server), Some(tool)) => format!("{agent}: {server}/{tool}"),
+    let what = match (fact("agent"), fact("server"), fact("target")) {
+        (Some(agent), Some(server), Some(target)) => format!("{agent}: {server}/{target}"),
         _ => match (fact("scope"), fact("rule"), fact("subject")) {
             (Some(scope), _, Some(subject)) => format!("{scope} {subject}"),
             (Some(scope), _, None) => scope.to_owned(),
             (None, Some(rule), Some(subject)) => format!("{rule} of {subject}"),
-            _ => format!("{} {}", change.noun, plain(&change.id)),
+            (None, None, Some(subject)) if row.noun == "trigger" => subject.to_owned(),
+            _ => format!("{} {}", change.noun.replace('_', " "), plain(&change.id)),
         },
     };
     format!("{}: {what}", row.title)
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn arguments_and_what_is_not_named_stay_here() {
-        let after = json!({"agent": "billing", "server": "pay", "tool": "refund", "arguments": {"iban": "DE00CANARY"},
+        let after = json!({"agent": "billing", "server": "pay", "target": "refund", "arguments": {"iban": "DE00CANARY"},
             "digest": "CANARY", "expires_at": "2026-11-23T16:00:00Z"});
         let entry = followed("approval", "request", "apr_1", after);
         let event = of(&entry.entry).unwrap();

@@ -82,4 +82,4 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod attacks;
+mod tests;

@@ -12,6 +12,7 @@ mod nodes;
 mod notify;
 mod oauth;
 mod oversee;
+mod people;
 mod promises;
 mod signals;
 mod spiffe;

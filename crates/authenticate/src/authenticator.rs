@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chancery_fetch::Fetcher;
-use chancery_model::{Agent, Clock, Person, PersonId, Random, Span, Timestamp};
+use chancery_model::{Agent, Clock, Group, Person, PersonId, Random, Span, Timestamp};
 use chancery_store::{Store, StoreError};
 
 use crate::access::Access;
@@ -98,6 +98,7 @@ impl Authenticator {
         chancery_store::agents::each(&store, |agent| directory.load_agent(agent)).await?;
         chancery_store::persons::all(&store).await?.into_iter().for_each(|person| directory.load_person(person));
         chancery_store::accounts::all(&store).await?.into_iter().for_each(|account| directory.load_account(account));
+        chancery_store::groups::all(&store).await?.into_iter().for_each(|group| directory.load_group(group));
         let secrets = chancery_store::client_secrets::live(&store, clock.now()).await?;
         secrets.into_iter().for_each(|secret| directory.load_secret(secret));
         let federation = Arc::new(Federation::new(fetcher.clone(), clock.clone()));
@@ -172,6 +173,41 @@ impl Authenticator {
     /// The person with this id, as they are now.
     pub fn person(&self, id: &PersonId) -> Option<Arc<Person>> {
         self.directory.person(id).map(|slot| slot.person())
+    }
+
+    /// The person of this name, as they are now.
+    pub fn person_named(&self, name: &str) -> Option<Arc<Person>> {
+        self.directory.persons().into_iter().find(|person| person.name == name)
+    }
+
+    /// The names of the groups that this person is in at this moment, in no order.
+    pub fn groups_of(&self, person: &PersonId) -> Vec<String> {
+        self.directory.groups_of(person)
+    }
+
+    /// The group of this name as it is now.
+    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
+        self.directory.group(name)
+    }
+
+    /// Does this person keep the agent at this moment: as its sponsor or owner, or as one of the group that is?
+    pub fn keeps(&self, person: &Person, agent: &Agent) -> bool {
+        self.sponsors(person, agent) || self.owns(person, agent)
+    }
+
+    /// Do they answer for it in the business: as its sponsor, or as one of the group that is?
+    pub fn sponsors(&self, person: &Person, agent: &Agent) -> bool {
+        self.goes_by(person, &agent.sponsor)
+    }
+
+    /// Do they keep it running: as its owner, or as one of the group that is?
+    pub fn owns(&self, person: &Person, agent: &Agent) -> bool {
+        self.goes_by(person, &agent.owner)
+    }
+
+    /// Is this the person's name, or that of a group they are in?
+    fn goes_by(&self, person: &Person, name: &str) -> bool {
+        person.is_active() && (name == person.name || self.directory.is_member(&person.id, name))
     }
 
     /// The nonce for the next proof, for `DPoP-Nonce` headers; none where nonces are off.

@@ -1,6 +1,7 @@
 //! What can be set.
 
 use chancery_model::Span;
+use chancery_webauthn::Party;
 
 use crate::token::{Partner, Provider, Transactions};
 use crate::{delegation, dpop};
@@ -10,6 +11,9 @@ use crate::{delegation, dpop};
 pub struct Config {
     /// Our issuer identifier (RFC 8414): scheme, host and port, without a slash at the end.
     pub issuer: String,
+    /// What browsers of people call this server: `https` and a host name, or `http` and `localhost`, and the port. Passkeys
+    /// are for its host name.
+    pub people_url: String,
     /// The resources tokens can be asked for (RFC 8707), letter by letter: one per door.
     pub audiences: Vec<String>,
     /// Resources whose tokens carry scopes (RFC 6749, section 3.3); elsewhere rights come from grants and policies.
@@ -75,6 +79,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             issuer: "http://127.0.0.1:8420".into(),
+            people_url: "http://localhost:8420".into(),
             audiences: Vec::new(),
             scoped: Vec::new(),
             token_lifetime: Span::minutes(5),
@@ -104,6 +109,16 @@ impl Config {
     /// Where tokens are to be asked for.
     pub fn token_endpoint(&self) -> String {
         format!("{}/oauth/token", self.issuer)
+    }
+
+    /// Where passkeys are for: WebAuthn takes no IP address (Level 3, section 5.1.3).
+    pub(crate) fn party(&self) -> Party {
+        let authority = self.people_url.split_once("://").map_or("", |(_, authority)| authority);
+        let id = authority.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        // As browsers write it: without the port that the scheme has anyway.
+        let usual = if self.people_url.starts_with("https:") { ":443" } else { ":80" };
+        let origin = self.people_url.strip_suffix(usual).unwrap_or(&self.people_url).to_ascii_lowercase();
+        Party { id, origin }
     }
 
     /// What transaction tokens are for.

@@ -141,7 +141,7 @@ impl Authenticator {
             person: by.person.id.clone(),
             person_epoch: by.person.epoch,
             login: by.login.clone(),
-            present_at: by.since,
+            present_at: by.present_at(),
             resource: question.resource.to_owned(),
             limits,
             until: now + Span(narrowed.lasts.0.clamp(0, self.config.sessions.maximum.0)),

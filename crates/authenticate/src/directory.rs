@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chancery_model::{
-    Account, Agent, AgentId, Blueprint, Changed, ClientCertificate, ClientSecret, Digest, Epoch, Hash, Person,
-    PersonId, Session, SessionId, SessionState, Standing, Timestamp,
+    Account, Agent, AgentId, Blueprint, Changed, ClientCertificate, ClientSecret, Digest, Epoch, Group, GroupId, Hash,
+    Person, PersonId, Session, SessionId, SessionState, Standing, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -65,6 +65,7 @@ pub(crate) struct Directory {
     persons: RwLock<HashMap<PersonId, Arc<PersonSlot>>>,
     /// What identity providers call people: by issuer and subject.
     accounts: RwLock<HashMap<(String, String), PersonId>>,
+    groups: RwLock<HashMap<GroupId, Arc<Group>>>,
     sessions: RwLock<HashMap<SessionId, Arc<SessionSlot>>>,
     secrets: RwLock<HashMap<Hash, Arc<ClientSecret>>>,
     certificates: RwLock<HashMap<AgentId, Arc<ClientCertificate>>>,
@@ -169,6 +170,7 @@ impl Directory {
             Changed::Agent(agent) => self.put_agent(agent.clone(), true),
             Changed::Person(person) => self.put_person(person.clone(), true),
             Changed::Account(account) => self.put_account(account.clone()),
+            Changed::Group(group) => self.put_group(group.clone()),
             Changed::Session(session) => self.put_session(session.clone(), true),
             Changed::ClientSecret(secret) => self.put_secret(secret.clone()),
             Changed::ClientCertificate(certificate) => self.put_certificate(certificate.clone()),
@@ -207,6 +209,11 @@ impl Directory {
     /// Takes an account that was stored before anything was observed.
     pub(crate) fn load_account(&self, account: Account) {
         write(&self.accounts).entry((account.issuer, account.subject)).or_insert(account.person);
+    }
+
+    /// Takes a group that was stored before anything was observed.
+    pub(crate) fn load_group(&self, group: Group) {
+        write(&self.groups).entry(group.id.clone()).or_insert_with(|| Arc::new(group));
     }
 
     /// Takes a client secret that was stored before anything was observed.
@@ -272,6 +279,21 @@ impl Directory {
     pub(crate) fn account(&self, issuer: &str, subject: &str) -> Option<Arc<PersonSlot>> {
         let person = read(&self.accounts).get(&(issuer.to_owned(), subject.to_owned())).cloned()?;
         self.person(&person)
+    }
+
+    /// The names of the groups that this person is in, in no order.
+    pub(crate) fn groups_of(&self, person: &PersonId) -> Vec<String> {
+        read(&self.groups).values().filter(|group| group.holds(person)).map(|group| group.name.clone()).collect()
+    }
+
+    /// Is this person in the group of this name?
+    pub(crate) fn is_member(&self, person: &PersonId, group: &str) -> bool {
+        read(&self.groups).values().any(|found| found.name == group && found.holds(person))
+    }
+
+    /// The group of this name.
+    pub(crate) fn group(&self, name: &str) -> Option<Arc<Group>> {
+        read(&self.groups).values().find(|group| group.name == name).cloned()
     }
 
     /// Everybody.
@@ -372,6 +394,10 @@ impl Directory {
                 persons.insert(person.id.clone(), Arc::new(PersonSlot { current: ArcSwap::new(person) }));
             }
         }
+    }
+
+    fn put_group(&self, group: Arc<Group>) {
+        write(&self.groups).insert(group.id.clone(), group);
     }
 
     fn put_account(&self, account: Arc<Account>) {

@@ -7,8 +7,11 @@
 use std::sync::Arc;
 
 use chancery_model::problem::{self, Row};
-use chancery_model::{Change, Draft, Hash, Kind, Login, LoginId, Person, Secret, Span, Timestamp, Who, canonical};
+use chancery_model::{
+    Change, Draft, Hash, Kind, Login, LoginId, PasskeyId, Person, Role, Secret, Span, Timestamp, Who, canonical,
+};
 use chancery_store::{StoreError, logins, persons};
+use chancery_webauthn::NotAccepted;
 
 use crate::authenticator::Authenticator;
 use crate::jose::{encode, sha256};
@@ -30,6 +33,24 @@ pub enum PeopleError {
     /// The login is older than what is asked for needs.
     #[error("the login is older than five minutes")]
     Stale,
+    /// No passkey was shown in this login, or too long ago.
+    #[error("no passkey was shown in the last five minutes")]
+    Unproved,
+    /// A passkey, or what it signed, that is not accepted.
+    #[error("{0}")]
+    Passkey(#[from] NotAccepted),
+    /// There is none, or it is somebody else's.
+    #[error("no such passkey is registered here for this person")]
+    NoPasskey,
+    /// More than anybody needs.
+    #[error("there are {0} already: remove one first")]
+    TooMany(usize),
+    /// The first administrator's link, from somewhere else than the host.
+    #[error("it makes the first administrator, and this browser is not on the server's host")]
+    NotHere,
+    /// The vault failed.
+    #[error("{0}")]
+    Vault(String),
     /// The store failed.
     #[error("{0}")]
     Store(StoreError),
@@ -42,6 +63,11 @@ impl PeopleError {
             Self::Link => problem::BAD_LINK,
             Self::Session(_) => problem::NOT_THEIRS,
             Self::Stale => problem::NOT_SIGNED_IN,
+            Self::Unproved => problem::NEEDS_PASSKEY,
+            Self::Passkey(_) | Self::TooMany(_) => problem::BAD_PASSKEY,
+            Self::NoPasskey => problem::NO_PASSKEY,
+            Self::NotHere => problem::NOT_FROM_HOST,
+            Self::Vault(_) => problem::INTERNAL,
             Self::Store(_) => problem::STORE_FAILED,
         }
     }
@@ -60,16 +86,28 @@ pub struct SignedIn {
     pub person: Arc<Person>,
     /// The login's name in entries.
     pub login: LoginId,
-    /// When they proved to be present.
+    /// When they signed in, however that was.
     pub since: Timestamp,
+    /// When a passkey of theirs was last shown in this login, with their device having verified them.
+    pub proved_at: Option<Timestamp>,
     /// What every form of this login carries.
     pub form_key: String,
 }
 
 impl SignedIn {
-    /// Did they sign in within this time?
+    /// When they were last known to be there: they signed in, or showed a passkey.
+    pub fn present_at(&self) -> Timestamp {
+        self.proved_at.map_or(self.since, |proved| proved.max(self.since))
+    }
+
+    /// Were they known to be there within this time?
     pub fn is_fresh(&self, now: Timestamp, within: Span) -> bool {
-        now < self.since + within
+        now < self.present_at() + within
+    }
+
+    /// Did they show a passkey within this time?
+    pub fn is_proved(&self, now: Timestamp, within: Span) -> bool {
+        self.proved_at.is_some_and(|proved| now < proved + within)
     }
 
     /// Does a form carry what our page gave it?
@@ -89,6 +127,13 @@ impl Authenticator {
         if person.is_active() { Ok(person) } else { Err(PeopleError::Link) }
     }
 
+    /// May a link be opened from there? The first administrator's opens on the server's host only; from anywhere once
+    /// an administrator has a passkey.
+    pub async fn link_opens(&self, person: &Person, from_host: bool) -> Result<(), PeopleError> {
+        let open = from_host || !person.has(Role::Admin) || self.is_claimed().await?;
+        if open { Ok(()) } else { Err(PeopleError::NotHere) }
+    }
+
     /// Uses a link: what the browser has to hold from now on. The login it held before, if any, is over.
     pub async fn sign_in(&self, code: &str, before: Option<&str>) -> Result<Secret, PeopleError> {
         let (now, hash) = (self.clock.now(), logins::code_hash(code));
@@ -101,9 +146,10 @@ impl Authenticator {
             epoch: person.epoch,
             created_at: now,
             used_at: now,
+            proved_at: None,
             ended_at: None,
         };
-        let draft = draft(now, &person, &login.id, "sign_in");
+        let draft = draft(now, &person, &login.id, "sign_in", None);
         let before: Option<Hash> = before.map(|cookie| sha256(cookie.as_bytes()));
         let write = self.store.write(draft, move |tx| {
             Box::pin(async move {
@@ -135,27 +181,37 @@ impl Authenticator {
             return Ok(None);
         }
         if now >= login.used_at + TOUCH {
-            let (draft, id) = (draft(now, &person, &login.id, "touch"), login.id.clone());
+            let (draft, id) = (draft(now, &person, &login.id, "touch", None), login.id.clone());
             let write = self.store.write(draft, move |tx| Box::pin(async move { logins::touch(tx, &id, now).await }));
             write.await?;
         }
         let form_key = encode(&sha256(&[FORM, cookie.as_bytes()].concat()));
-        Ok(Some(SignedIn { person, login: login.id, since: login.created_at, form_key }))
+        Ok(Some(SignedIn { person, login: login.id, since: login.created_at, proved_at: login.proved_at, form_key }))
     }
 
     /// Ends the login of this cookie.
     pub async fn sign_out(&self, cookie: &str) -> Result<(), PeopleError> {
         let Some(signed_in) = self.signed_in(cookie).await? else { return Ok(()) };
         let (now, hash) = (self.clock.now(), sha256(cookie.as_bytes()));
-        let draft = draft(now, &signed_in.person, &signed_in.login, "sign_out");
+        let draft = draft(now, &signed_in.person, &signed_in.login, "sign_out", None);
         let write = self.store.write(draft, move |tx| Box::pin(async move { logins::end(tx, &hash, now).await }));
         write.await?;
         Ok(())
     }
 }
 
-fn draft(now: Timestamp, person: &Person, login: &LoginId, verb: &str) -> Draft {
-    let after = canonical(&serde_json::json!({ "person": person.id, "epoch": person.epoch })).ok();
+pub(crate) fn draft(
+    now: Timestamp,
+    person: &Person,
+    login: &LoginId,
+    verb: &str,
+    passkey: Option<&PasskeyId>,
+) -> Draft {
+    let mut after = serde_json::json!({ "person": person.id, "epoch": person.epoch });
+    if let Some(passkey) = passkey {
+        after["passkey"] = passkey.to_string().into();
+    }
+    let after = canonical(&after).ok();
     let change = Change {
         noun: "login".into(),
         id: login.to_string(),

@@ -41,7 +41,7 @@ impl Authenticator {
         let slot = id.parse::<SessionId>().ok().and_then(|id| self.directory.session(&id)).ok_or_else(not_theirs)?;
         self.in_force(&slot, now).map_err(|_| not_theirs())?;
         let lineage = Lineage::of(&slot);
-        let noted_in = noted_in(&slot, &lineage, by).ok_or_else(not_theirs)?;
+        let noted_in = noted_in(&slot, &lineage, by, |agent| self.keeps(&by.person, agent)).ok_or_else(not_theirs)?;
         if !by.is_fresh(now, FRESH) {
             return Err(PeopleError::Stale);
         }
@@ -74,8 +74,12 @@ impl Authenticator {
 }
 
 /// Where it is noted: at the root for whoever answers for all of it, else in the one session whose agent they keep.
-fn noted_in(slot: &SessionSlot, lineage: &Lineage, by: &SignedIn) -> Option<Arc<Session>> {
-    let keeps = |agent: &Agent| [&agent.sponsor, &agent.owner].contains(&&by.person.name);
+fn noted_in(
+    slot: &SessionSlot,
+    lineage: &Lineage,
+    by: &SignedIn,
+    keeps: impl Fn(&Agent) -> bool,
+) -> Option<Arc<Session>> {
     let is_human = lineage.human.as_ref().is_some_and(|human| human.id == by.person.id);
     if is_human || lineage.agents.first().is_some_and(|root| keeps(root)) {
         return Some(lineage.root.clone());

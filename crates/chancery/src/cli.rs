@@ -11,8 +11,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
-    agent, approval, blueprint, channel, completion, connection, demo, doctor, finding, grant, key, log, node, person,
-    policy, secret, serve, session, signal, tool, trust, why,
+    admin, agent, approval, blueprint, channel, completion, connection, demo, doctor, finding, grant, group, key, log,
+    node, person, policy, secret, serve, session, signal, tool, trust, why,
 };
 use crate::{mcp, verbs};
 
@@ -80,6 +80,12 @@ pub enum Verb {
     /// Add people, give them links to sign in with, and stop them
     #[command(subcommand)]
     Person(person::Verb),
+    /// Put people into groups: who keeps agents together, and who is asked together
+    #[command(subcommand)]
+    Group(group::Verb),
+    /// Let the first administrator in
+    #[command(subcommand)]
+    Admin(admin::Verb),
     /// Let workloads of platforms (Kubernetes, GitHub, any OIDC issuer, SPIFFE) log in without a secret
     #[command(subcommand)]
     Trust(trust::Verb),

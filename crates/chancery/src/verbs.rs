@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::environment::Environment;
 use crate::failure::{Done, Exit, Failure};
 
+pub mod admin;
 pub mod agent;
 pub mod approval;
 pub mod blueprint;
@@ -18,6 +19,7 @@ pub mod demo;
 pub mod doctor;
 pub mod finding;
 pub mod grant;
+pub mod group;
 pub mod key;
 pub mod log;
 pub mod manifest;
@@ -80,6 +82,8 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Session(verb) => session::run(context, verb).await,
         Verb::Node(verb) => node::run(context, verb).await,
         Verb::Person(verb) => person::run(context, verb).await,
+        Verb::Group(verb) => group::run(context, verb).await,
+        Verb::Admin(verb) => admin::run(context, verb).await,
         Verb::Policy(verb) => policy::run(context, verb).await,
         Verb::Why(args) => why::run(context, args).await,
         Verb::Log(verb) => log::run(context, verb).await,

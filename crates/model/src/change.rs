@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Account, Agent, Blueprint, Client, ClientCertificate, ClientSecret, Grant, Person, Session, Tool, TrustSource,
+    Account, Agent, Blueprint, Client, ClientCertificate, ClientSecret, Grant, Group, Person, Session, Tool,
+    TrustSource,
 };
 
 /// One changed noun, as it is after the commit. Observers of the store are told before the writer is,
@@ -19,8 +20,10 @@ pub enum Changed {
     Blueprint(Arc<Blueprint>),
     /// Opened, touched, ended.
     Session(Arc<Session>),
-    /// Added, suspended, resumed.
+    /// Added, suspended, resumed; a role added or removed.
     Person(Arc<Person>),
+    /// Made; somebody added or removed.
+    Group(Arc<Group>),
     /// Added, removed.
     Account(Arc<Account>),
     /// Made, revoked.

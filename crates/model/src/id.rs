@@ -90,6 +90,18 @@ id!(
     LoginId, "lgn_", "a login"
 );
 id!(
+    /// A group of people. Never reused.
+    GroupId, "grp_", "a group"
+);
+id!(
+    /// A passkey of a person.
+    PasskeyId, "pky_", "a passkey"
+);
+id!(
+    /// A change that waits for a second person.
+    ProposalId, "prp_", "a proposal"
+);
+id!(
     /// A right given to an identity.
     GrantId, "grt_", "a grant"
 );

@@ -16,14 +16,17 @@ mod decision;
 mod entry;
 mod finding;
 mod grant;
+mod group;
 mod id;
 mod json;
 mod limit;
 mod login;
 mod manifest;
 mod meter;
+mod passkey;
 mod person;
 pub mod problem;
+mod proposal;
 mod random;
 mod secret;
 mod session;
@@ -48,16 +51,20 @@ pub use entry::{
 };
 pub use finding::{Finding, Severity};
 pub use grant::{Grant, GrantMode};
+pub use group::Group;
 pub use id::{
-    AgentId, ApprovalId, BadId, BlueprintId, DecisionId, GrantId, HeldId, LoginId, PersonId, SessionId, StreamId,
+    AgentId, ApprovalId, BadId, BlueprintId, DecisionId, GrantId, GroupId, HeldId, LoginId, PasskeyId, PersonId,
+    ProposalId, SessionId, StreamId,
 };
 pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};
 pub use limit::{BadLimits, Bound, Covered, LIMITS, Limit};
 pub use login::{LOGIN_IDLE, LOGIN_MAXIMUM, Login};
 pub use manifest::{BadManifest, Digest, Manifest, Seen, Stated};
 pub use meter::{Counts, Meter, Of, Per, Use, Window};
-pub use person::{Person, PersonState};
+pub use passkey::Passkey;
+pub use person::{Person, PersonState, Role};
 pub use problem::Problem;
+pub use proposal::{Proposal, ProposalState};
 pub use random::Random;
 pub use secret::Secret;
 pub use session::{Session, SessionEnded, SessionState};

@@ -18,10 +18,12 @@ pub struct Login {
     pub person: PersonId,
     /// The person's epoch then.
     pub epoch: Epoch,
-    /// When they proved to be present.
+    /// When they signed in.
     pub created_at: Timestamp,
     /// The last use that is durable.
     pub used_at: Timestamp,
+    /// When a passkey of theirs was last shown in it, with their device having verified them.
+    pub proved_at: Option<Timestamp>,
     /// When they signed out, or signed in anew.
     pub ended_at: Option<Timestamp>,
 }

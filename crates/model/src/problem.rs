@@ -161,6 +161,36 @@ table! {
     BAD_CLIENT_METADATA = "C1072", 400, "the client's metadata cannot be registered",
         "send what a public client has: `redirect_uris` with https or loopback addresses, and no secret";
 
+    /// There is none.
+    NO_GROUP = "C1080", 404, "no such group",
+        "see `chancery group list`";
+    /// A name is a group's or a person's, never both, and never given twice.
+    GROUP_EXISTS = "C1081", 409, "the name is taken by a group or a person",
+        "choose another: names are never reused";
+    /// The person's roles do not cover it.
+    MISSING_ROLE = "C1082", 403, "none of the person's roles covers it",
+        "see `chancery person list` for who may, or let an administrator add the role: `chancery person role add NAME ROLE`";
+    /// It is done at the admin socket and nowhere else.
+    HOST_ONLY = "C1083", 403, "this is done on the server's host only",
+        "use `chancery` on the host, as the user the server runs as";
+    /// A passkey has to be shown, or shown again.
+    NEEDS_PASSKEY = "C1084", 401, "a passkey has to be shown for this",
+        "confirm with your passkey at `/step-up`, then send it again";
+    /// A passkey, or what it signed, that is not accepted.
+    BAD_PASSKEY = "C1085", 403, "the passkey was not accepted",
+        "try again with a passkey that was registered here; without one, ask for a new sign-in link";
+    /// The first administrator's link, from somewhere else than the host.
+    NOT_FROM_HOST = "C1086", 403, "the link opens only on the server's host",
+        "open it in a browser on the host, or through `ssh -L`; this holds until the first administrator has a passkey";
+    /// There is none, or it is over.
+    NO_PROPOSAL = "C1087", 404, "there is no such proposal that waits",
+        "see `/proposals` for those that wait; propose it again";
+    /// Whoever proposed it cannot confirm it.
+    OWN_PROPOSAL = "C1088", 403, "a proposal is confirmed by somebody else",
+        "ask another person with the role to confirm it";
+    /// There is none.
+    NO_PASSKEY = "C1089", 404, "the person has no such passkey",
+        "see `/passkeys` for those they have";
     /// The caller is none of the receivers that the configuration names.
     NO_RECEIVER = "C1090", 403, "the caller may not receive signals",
         "an operator names its service account in `[[signals.transmit]]` of the configuration";

@@ -107,7 +107,8 @@ mod tests {
         let mut world = World::new().await;
         world.registrar.config.providers = vec![IDP.to_owned()];
         for name in ["mara", "lee"] {
-            world.registrar.add_person(name, None, ACTOR).await.unwrap();
+            let request = crate::PersonRequest { name: name.to_owned(), ..crate::PersonRequest::default() };
+            world.registrar.add_person(&request, ACTOR).await.unwrap();
         }
         world
     }

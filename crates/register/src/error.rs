@@ -109,7 +109,16 @@ pub enum RegisterError {
     NoAccount(String),
     /// Their state does not allow it.
     #[error("`{0}` is {1}")]
-    PersonState(String, &'static str),
+    PersonState(String, String),
+    /// There is none.
+    #[error("there is no group `{0}`")]
+    NoGroup(String),
+    /// The name belongs to a group or a person.
+    #[error("the name `{0}` is taken: names are never reused")]
+    GroupTaken(String),
+    /// They are in it already, or are not in it.
+    #[error("`{0}` is {1} the group")]
+    Member(String, &'static str),
     /// One certificate is one agent's.
     #[error("another agent has this certificate")]
     CertificateTaken,
@@ -149,7 +158,9 @@ impl RegisterError {
             Self::NoProvider(_) => problem::NO_PROVIDER,
             Self::AccountTaken => problem::ACCOUNT_TAKEN,
             Self::NoAccount(_) => problem::NO_ACCOUNT,
-            Self::PersonState(..) => problem::BAD_PERSON_STATE,
+            Self::NoGroup(_) => problem::NO_GROUP,
+            Self::GroupTaken(_) => problem::GROUP_EXISTS,
+            Self::PersonState(..) | Self::Member(..) => problem::BAD_PERSON_STATE,
             Self::CertificateTaken => problem::CERTIFICATE_TAKEN,
             Self::Store(_) => problem::STORE_FAILED,
         }

@@ -8,6 +8,7 @@ use axum::routing::{delete, get, post, put};
 use self::manifests::Whose;
 use crate::rooms::Rooms;
 
+pub(crate) mod admin;
 pub(crate) mod agents;
 pub(crate) mod approvals;
 pub(crate) mod blueprints;
@@ -17,6 +18,7 @@ pub(crate) mod decisions;
 pub(crate) mod enrolments;
 pub(crate) mod findings;
 pub(crate) mod grants;
+pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod manifests;
@@ -69,6 +71,11 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/nodes", get(nodes::list::handle))
         .route("/v1/nodes/tokens", post(nodes::token::handle))
         .route("/v1/nodes/{name}/leave", post(nodes::leave::handle))
+        .route("/v1/people/{name}/roles/{role}", put(people::roles::add).delete(people::roles::remove))
+        .route("/v1/people/invitations", post(people::invite::handle))
+        .route("/v1/admin/setup-link", post(admin::setup_link::handle))
+        .route("/v1/groups", get(groups::list).post(groups::create))
+        .route("/v1/groups/{name}/members/{person}", put(groups::add).delete(groups::remove))
         .route("/v1/keys/rotate", post(keys::rotate::handle))
         .route("/v1/sessions", get(sessions::list::handle))
         .route("/v1/sessions/{id}/end", post(sessions::end::handle))

@@ -110,6 +110,11 @@ impl App {
         &self.rooms.url
     }
 
+    /// What browsers of people call this server, without a trailing slash.
+    pub fn people_url(&self) -> &str {
+        &self.rooms.people_url
+    }
+
     /// What clients call the TLS door, if there is one.
     pub fn tls_url(&self) -> Option<&str> {
         self.tls_url.as_deref()
@@ -358,6 +363,7 @@ async fn open_rooms(
     random: Arc<dyn Random>,
 ) -> Result<Rooms, Problem> {
     let url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let people_url = settings::people_url(&config, address.port());
     let vault = Vault::of(&store, &config.kek, &config.data, Arc::clone(&random)).await;
     let vault = vault.map_err(|e| Problem::new(UNSAFE_CONFIG, e.to_string()))?;
     let fetcher =
@@ -374,7 +380,7 @@ async fn open_rooms(
     // Side by side: each reads all agents.
     let filled = tokio::spawn(fill(Arc::clone(&engine), store.clone()));
     let authenticator = Authenticator::open(
-        chancery_authenticate::Config { clients, ..settings::authenticate(&config, &url) },
+        chancery_authenticate::Config { clients, ..settings::authenticate(&config, &url, &people_url) },
         store.clone(),
         vault.clone(),
         Arc::clone(&fetcher),
@@ -431,8 +437,10 @@ async fn open_rooms(
         config,
         access: Access::at(&url),
         url,
+        people_url,
         started,
         clock,
+        random,
         store,
         fetcher,
         signals,
@@ -521,6 +529,7 @@ fn follow(engine: &Engine, changed: &Changed) {
         Changed::Session(_)
         | Changed::Person(_)
         | Changed::Account(_)
+        | Changed::Group(_)
         | Changed::ClientSecret(_)
         | Changed::ClientCertificate(_)
         | Changed::Client(_)
@@ -536,7 +545,8 @@ fn follow_grant(engine: &Engine, grant: &chancery_model::Grant) {
 }
 
 fn names(rooms: &Rooms, address: SocketAddr) -> Names {
-    let authority = rooms.url.split_once("://").map_or(rooms.url.as_str(), |(_, rest)| rest).to_owned();
+    let authority = |url: &str| url.split_once("://").map_or(url, |(_, rest)| rest).to_owned();
+    let ours = [authority(&rooms.url), authority(&rooms.people_url)];
     let local = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{}", address.port()));
-    Names::new(local.into_iter().chain([authority]).chain(rooms.config.hosts.clone()), &["http", "https"])
+    Names::new(local.into_iter().chain(ours).chain(rooms.config.hosts.clone()), &["http", "https"])
 }

@@ -12,12 +12,14 @@ use serde::Deserialize;
 use crate::settings;
 
 mod file;
+pub(crate) mod people;
 mod signals;
 mod spiffe;
 mod suggest;
 mod tls;
 
 use file::File;
+pub use people::People;
 pub use signals::{Delivered, SignalReceiver, SignalTransmitter, Signals};
 pub use spiffe::{SocketMode, Spiffe, Workload};
 pub use tls::Tls;
@@ -64,6 +66,8 @@ pub struct Config {
     pub oauth: Oauth,
     /// Calls that wait for people.
     pub approvals: Approvals,
+    /// People with browsers.
+    pub people: People,
     /// Security events to others and from others.
     pub signals: Signals,
     /// The upstream servers by name.
@@ -392,6 +396,7 @@ impl Config {
         check_channels(self)?;
         self.spiffe.as_ref().map_or(Ok(()), Spiffe::check)?;
         self.tls.as_ref().map_or(Ok(()), Tls::check)?;
+        self.people.check()?;
         self.servers.iter().try_for_each(|(name, server)| check_server(name, server))
     }
 }

@@ -5,6 +5,8 @@ pub(crate) mod admin;
 pub(crate) mod further;
 pub(crate) mod guard;
 pub(crate) mod listen;
+pub(crate) mod matrix;
+pub(crate) mod person;
 pub(crate) mod tcp;
 mod time;
 pub(crate) mod tls;

@@ -48,7 +48,8 @@ fn text(url: &str, servers: &[&str], ready: bool) -> String {
          <p>A client that speaks OAuth and DPoP itself calls <code>{url}/mcp/SERVER</code>.</p>\n\
          <h2>For programs</h2>\n{}\n\
          <h2>Look around</h2>\n<pre>chancery agent list\nchancery log tail\nchancery why DECISION</pre>\n\
-         <p class=\"dim\">There is no web console yet; people use the command line on this host. \
+         <p class=\"dim\">People <a href=\"/sign-in\">sign in here</a>. There is no web console yet: administrators use the \
+         command line on this host. \
          The documentation is in <code>docs/</code> of the repository.</p>\n</main></body></html>\n",
         rows(&url, servers),
         links()

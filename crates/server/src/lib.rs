@@ -17,6 +17,7 @@ mod input;
 mod oauth;
 mod pages;
 mod policies;
+mod proposals;
 mod rooms;
 mod settings;
 mod signals;
@@ -26,7 +27,7 @@ mod tell;
 
 pub use app::App;
 pub use config::{
-    Approvals, Command, Config, ConfigError, Delegation, Delivered, Fetch, Inject, Log, Node, Oauth, Partner, Pin,
-    Places, Provider, Registration, Role, SignalReceiver, SignalTransmitter, Signals, SocketMode, Spiffe, Tls, Tokens,
-    Transport, Upstream, Workload,
+    Approvals, Command, Config, ConfigError, Delegation, Delivered, Fetch, Inject, Log, Node, Oauth, Partner, People,
+    Pin, Places, Provider, Registration, Role, SignalReceiver, SignalTransmitter, Signals, SocketMode, Spiffe, Tls,
+    Tokens, Transport, Upstream, Workload,
 };

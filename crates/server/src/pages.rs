@@ -23,11 +23,19 @@ use crate::rooms::Rooms;
 pub(crate) mod approval;
 pub(crate) mod consent;
 pub(crate) mod device;
+pub(crate) mod home;
+pub(crate) mod passkeys;
 pub(crate) mod presence;
+pub(crate) mod proposals;
 pub(crate) mod sign_in;
+pub(crate) mod step_up;
 
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// The same for pages where a passkey is made or shown.
+const SCRIPTED: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'";
+const SCRIPT: &str = include_str!("pages/passkey.js");
 const STYLE: &str = include_str!("pages/page.css");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The longest text of somebody else's that is shown, in characters.
@@ -36,6 +44,11 @@ const LONGEST: usize = 600;
 /// The style sheet.
 pub(crate) async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)
+}
+
+/// The script that makes and shows passkeys.
+pub(crate) async fn script() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT)
 }
 
 /// One page.
@@ -48,11 +61,20 @@ pub(crate) struct Page {
     pub(crate) onward: Option<String>,
     /// Who sees it, for its head.
     pub(crate) person: Option<String>,
+    /// Whether a passkey is made or shown on it.
+    pub(crate) scripted: bool,
 }
 
 impl Page {
     pub(crate) fn new(title: impl Into<String>, body: impl Into<String>) -> Self {
-        Self { status: StatusCode::OK, title: title.into(), body: body.into(), onward: None, person: None }
+        Self {
+            status: StatusCode::OK,
+            title: title.into(),
+            body: body.into(),
+            onward: None,
+            person: None,
+            scripted: false,
+        }
     }
 
     /// What went wrong, for a person.
@@ -75,8 +97,8 @@ impl Page {
     /// A login that is too old for what is asked.
     pub(crate) fn sign_in_anew(why: &str) -> Self {
         let body = format!(
-            "<p class=\"notice warn\">{}</p><p>Ask for a new sign-in link, open it in this browser, then load this page \
-             again.</p>",
+            "<p class=\"notice warn\">{}</p><p><a href=\"/step-up\">Confirm with your passkey</a>, or ask for a new sign-in link and open it in \
+             this browser; then load this page again.</p>",
             text(why)
         );
         Self { status: StatusCode::UNAUTHORIZED, ..Self::new("Sign in again", body) }
@@ -85,6 +107,11 @@ impl Page {
     /// The same, shown to somebody who is signed in.
     pub(crate) fn to(self, signed_in: &SignedIn) -> Self {
         Self { person: Some(signed_in.person.display.clone().unwrap_or_else(|| signed_in.person.name.clone())), ..self }
+    }
+
+    /// The same, with the script that makes and shows passkeys.
+    pub(crate) fn scripted(self) -> Self {
+        Self { scripted: true, ..self }
     }
 
     /// The same, leading on.
@@ -101,10 +128,11 @@ impl Page {
             .person
             .as_ref()
             .map_or_else(String::new, |name| format!("<a class=\"who\" href=\"/sign-in\">{}</a>", text(name)));
+        let script = if self.scripted { "<script src=\"/passkey.js\" defer></script>" } else { "" };
         let title = text(&self.title);
         format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} · Chancery</title>\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">{onward}\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">{onward}{script}\
              <link rel=\"stylesheet\" href=\"/page.css\"></head><body>\n\
              <header><span class=\"mark\">Chancery</span>{person}</header>\n\
              <main><h1>{title}</h1>\n{}\n</main></body></html>\n",
@@ -115,7 +143,8 @@ impl Page {
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        (self.status, Extension(ContentPolicy(POLICY)), Html(self.html())).into_response()
+        (self.status, Extension(ContentPolicy(if self.scripted { SCRIPTED } else { POLICY })), Html(self.html()))
+            .into_response()
     }
 }
 
@@ -151,7 +180,7 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 /// With a capital letter, as the beginning of a sentence.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut rest = text.chars();
     rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect())
 }
@@ -229,6 +258,18 @@ pub(crate) fn form_key(signed_in: &SignedIn) -> String {
     format!("<input type=\"hidden\" name=\"form\" value=\"{}\">", escaped(&signed_in.form_key))
 }
 
+/// A path of ours, and nothing else, to go on to.
+pub(crate) fn own_path(path: &str) -> &str {
+    let own = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\n', '\r', '\t']);
+    if own { path } else { "/sign-in" }
+}
+
+/// A text as it stands in a query.
+pub(crate) fn encoded(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
 /// Nobody is signed in.
 pub(crate) fn unknown() -> Page {
     Page::problem(NOT_SIGNED_IN, "Nobody is signed in with this browser, or the login is over.")
@@ -238,9 +279,11 @@ pub(crate) fn unknown() -> Page {
 pub(crate) fn unknown_at(uri: &Uri) -> Page {
     let here = uri.path_and_query().map_or("/", |path| path.as_str());
     let body = format!(
-        "<p>To go on, this browser has to know who you are.</p><ol><li>Open your sign-in link in this browser. An \
-         administrator makes one with <code>chancery person link NAME</code>.</li><li>Come back here and continue.</li></ol>\
-         <div class=\"actions\"><a class=\"button\" href=\"{}\">Continue</a></div><p class=\"dim\">{}</p>",
+        "<p>To go on, this browser has to know who you are.</p>\
+         <div class=\"actions\"><a class=\"button\" href=\"/sign-in?to={}\">Sign in with a passkey</a></div>\
+         <p>You have none yet? Open your sign-in link in this browser, then come back and <a href=\"{}\">continue</a>. An \
+         administrator makes one with <code>chancery person link NAME</code>.</p><p class=\"dim\">{}</p>",
+        encoded(here),
         escaped(here),
         NOT_SIGNED_IN.code,
     );
@@ -249,8 +292,8 @@ pub(crate) fn unknown_at(uri: &Uri) -> Page {
 
 /// Did a page of ours send it? The browser says so in one of two headers. Both are set by it and by nobody else; what
 /// comes without either is refused, and so is what contradicts.
-fn is_own(rooms: &Rooms, headers: &HeaderMap) -> bool {
-    let scheme = rooms.url.split_once("://").map_or("https", |(scheme, _)| scheme);
+pub(crate) fn is_own(rooms: &Rooms, headers: &HeaderMap) -> bool {
+    let scheme = rooms.people_url.split_once("://").map_or("https", |(scheme, _)| scheme);
     let (origin, host) = (single(headers, &header::ORIGIN), single(headers, &header::HOST));
     let (Ok(origin), Ok(Some(host)), Ok(site)) = (origin, host, single(headers, &FETCH_SITE)) else { return false };
     let same = origin.map(|origin| origin.eq_ignore_ascii_case(&format!("{scheme}://{host}")));
@@ -265,7 +308,7 @@ fn is_own(rooms: &Rooms, headers: &HeaderMap) -> bool {
 /// `__Host-` binds a cookie to this very host and to TLS (RFC 6265bis, section 4.1.3.2). On plain loopback there is no TLS:
 /// there the port is in the name, because cookies do not tell ports apart.
 fn cookie_name(rooms: &Rooms) -> String {
-    match rooms.url.strip_prefix("http://") {
+    match rooms.people_url.strip_prefix("http://") {
         Some(authority) => format!("chancery-{}", authority.rsplit(':').next().unwrap_or_default()),
         None => "__Host-chancery".to_owned(),
     }
@@ -281,7 +324,7 @@ fn cookie(name: &str, headers: &HeaderMap) -> Option<String> {
 
 /// The header that gives a browser its cookie, or takes it away.
 pub(crate) fn set_cookie(rooms: &Arc<Rooms>, value: Option<&str>) -> Result<HeaderValue, Problem> {
-    let secure = if rooms.url.starts_with("https://") { "; Secure" } else { "" };
+    let secure = if rooms.people_url.starts_with("https://") { "; Secure" } else { "" };
     let age = if value.is_some() { chancery_model::LOGIN_MAXIMUM.as_seconds() } else { 0 };
     let (name, value) = (cookie_name(rooms), value.unwrap_or_default());
     let cookie = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");

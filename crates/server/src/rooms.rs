@@ -6,7 +6,7 @@ use chancery_authenticate::{Authenticator, SignedIn, Vault};
 use chancery_authorize::Engine;
 use chancery_fetch::Fetcher;
 use chancery_gateway::Gateway;
-use chancery_model::{Clock, Person, Timestamp};
+use chancery_model::{Clock, Person, Random, Timestamp};
 use chancery_oversee::approvals::Approvals;
 use chancery_oversee::notify::Notifier;
 use chancery_record::Recorder;
@@ -24,9 +24,12 @@ pub(crate) struct Rooms {
     pub(crate) config: Config,
     /// What clients call this server, without a trailing slash.
     pub(crate) url: String,
+    /// What browsers of people call it, without a trailing slash.
+    pub(crate) people_url: String,
     pub(crate) access: Access,
     pub(crate) started: Timestamp,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
     pub(crate) store: Store,
     /// For every document whose address somebody else named.
     #[expect(dead_code, reason = "the rooms that fetch are being built")]

@@ -5,11 +5,21 @@ use chancery_gateway::{Inject, PinMode, ServerConfig};
 
 use crate::{Config, Partner, Pin, Provider, Registration, Transport, Upstream, ssf};
 
+/// What browsers of people call this server. A loopback address is `localhost` to them: WebAuthn takes no addresses, and a
+/// passkey is for one host name.
+pub(crate) fn people_url(config: &Config, port: u16) -> String {
+    let loopback = |url: &str| ["://127.", "://[::1]"].iter().any(|part| url.contains(part));
+    let tls = config.tls.as_ref().and_then(|tls| tls.public_url.as_ref());
+    let public = config.public_url.as_ref().filter(|url| !loopback(url)).or(tls);
+    config.people.url.as_ref().or(public).cloned().unwrap_or_else(|| format!("http://localhost:{port}"))
+}
+
 /// The room that knows who is calling.
-pub(crate) fn authenticate(config: &Config, url: &str) -> chancery_authenticate::Config {
+pub(crate) fn authenticate(config: &Config, url: &str, people: &str) -> chancery_authenticate::Config {
     let servers = config.servers.keys().map(|name| format!("{url}/mcp/{name}"));
     chancery_authenticate::Config {
         issuer: url.to_owned(),
+        people_url: people.to_owned(),
         audiences: servers.chain([format!("{url}/access/v1"), ssf::resource(url)]).collect(),
         scoped: vec![Scoped { resource: ssf::resource(url), scopes: ssf::SCOPES }],
         token_lifetime: config.tokens.lifetime(),

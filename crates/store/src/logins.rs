@@ -60,7 +60,8 @@ pub async fn redeem_link(tx: &mut Tx, hash: &Hash, now: Timestamp) -> Result<Opt
 /// Adds a login.
 pub async fn insert(tx: &mut Tx, login: &Login) -> Result<(), StoreError> {
     let sql = crate::sql(
-        "INSERT INTO logins (id, hash, person, epoch, created_at, used_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO logins (id, hash, person, epoch, created_at, used_at, ended_at, proved_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(login.id.as_str())
     .bind(login.hash.to_vec())
@@ -68,7 +69,8 @@ pub async fn insert(tx: &mut Tx, login: &Login) -> Result<(), StoreError> {
     .bind(int(login.epoch)?)
     .bind(login.created_at.0)
     .bind(login.used_at.0)
-    .bind(login.ended_at.map(|at| at.0));
+    .bind(login.ended_at.map(|at| at.0))
+    .bind(login.proved_at.map(|at| at.0));
     tx.run(sql).await.map(drop)
 }
 
@@ -76,6 +78,19 @@ pub async fn insert(tx: &mut Tx, login: &Login) -> Result<(), StoreError> {
 pub async fn touch(tx: &mut Tx, id: &LoginId, now: Timestamp) -> Result<(), StoreError> {
     let sql = crate::sql("UPDATE logins SET used_at = $2 WHERE id = $1 AND ended_at IS NULL AND used_at < $2");
     tx.run(sql.bind(id.as_str()).bind(now.0)).await.map(drop)
+}
+
+/// Notes that a passkey was shown in a login, which from now on is known by another hash; says whether it was not over.
+pub async fn prove(tx: &mut Tx, before: &Hash, after: &Hash, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "UPDATE logins SET hash = $2, proved_at = $3, used_at = $3 WHERE hash = $1 AND ended_at IS NULL";
+    let sql = crate::sql(sql).bind(before.to_vec()).bind(after.to_vec()).bind(now.0);
+    Ok(tx.run(sql).await? > 0)
+}
+
+/// Ends every login of a person but this one.
+pub async fn end_others(tx: &mut Tx, person: &PersonId, but: &LoginId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = crate::sql("UPDATE logins SET ended_at = $3 WHERE person = $1 AND id <> $2 AND ended_at IS NULL");
+    tx.run(sql.bind(person.as_str()).bind(but.as_str()).bind(now.0)).await.map(drop)
 }
 
 /// Ends the login with this hash, if it is not over.
@@ -97,6 +112,7 @@ fn read(row: &Row) -> Result<Login, StoreError> {
         epoch: row.count("epoch")?,
         created_at: row.time("created_at")?,
         used_at: row.time("used_at")?,
+        proved_at: row.time_or_none("proved_at")?,
         ended_at: row.time_or_none("ended_at")?,
     })
 }

@@ -8,6 +8,7 @@ mod app;
 mod browser;
 mod clock;
 mod http;
+mod passkey;
 mod random;
 mod upstream;
 
@@ -16,6 +17,7 @@ pub use app::{Builder, TestApp};
 pub use browser::{Browser, encoded, hidden};
 pub use clock::MockClock;
 pub use http::{Answer, Http, LONGEST_WAIT};
+pub use passkey::Passkey;
 pub use random::SeededRandom;
 pub use upstream::{HttpUpstream, Seen, StdioUpstream};
 

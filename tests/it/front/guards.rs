@@ -99,7 +99,7 @@ async fn only_the_owner_can_open_the_admin_door() {
     assert_eq!(mode(app.app().admin_socket()), 0o600);
     assert_eq!(mode(&app.data()), 0o700);
     assert_eq!(mode(&app.data().join("chancery.db")), 0o600);
-    assert_eq!(app.http().get(&app.at("/v1/agents")).await.problem(404), "C4011", "the admin API is on the TCP door");
+    assert_eq!(app.http().get(&app.at("/v1/agents")).await.problem(401), "C1031", "nobody is signed in there");
 }
 
 #[tokio::test]

@@ -107,8 +107,8 @@ async fn a_real_browser_goes_through_the_pages() {
     let app = server(&upstream).await;
     app.agent("helper").await;
     let other = other_site().await;
-    // Another site than the server's own: `localhost` is not `127.0.0.1`.
-    let callback = format!("http://localhost:{other}/cb");
+    // Another site than the one of people's pages: `127.0.0.1` is not `localhost`.
+    let callback = format!("http://127.0.0.1:{other}/cb");
     app.admin("POST", "/v1/agents/helper/clients", json!({"redirect_uris": [callback]})).await.ok();
     let resource = app.at("/mcp/crm");
     let request = [
@@ -125,7 +125,7 @@ async fn a_real_browser_goes_through_the_pages() {
     let given = json!({
         "issuer": app.url(), "chromium": chromium, "link": app.sign_in_link(MARA).await,
         "authorize": format!("{}/oauth/authorize?{}", app.url(), query(&request)),
-        "other": format!("http://localhost:{other}/"), "pictures": peers.join("pages"),
+        "other": format!("http://127.0.0.1:{other}/"), "pictures": peers.join("pages"),
     });
     let said = script(&peers, &node(&peers), &["pages.mjs"], &[("GIVEN", &given.to_string())]).await;
     assert_eq!(said["violations"], json!([]), "{said:#}");

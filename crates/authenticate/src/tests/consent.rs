@@ -51,7 +51,7 @@ impl World {
 
     fn signed_in(&self, person: &Arc<Person>) -> SignedIn {
         let login = LoginId::new(self.now(), &*self.random);
-        SignedIn { person: person.clone(), login, since: self.now(), form_key: String::new() }
+        SignedIn { person: person.clone(), login, since: self.now(), proved_at: None, form_key: String::new() }
     }
 
     /// Anna says yes: the code.

@@ -58,6 +58,7 @@ impl World {
 
     pub(in crate::tests) async fn person(&self, name: &str) -> Arc<Person> {
         let person = Person {
+            roles: Vec::new(),
             id: PersonId::new(self.clock.now(), &*self.random as &dyn Random),
             name: name.into(),
             display: None,

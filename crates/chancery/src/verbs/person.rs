@@ -1,5 +1,6 @@
 //! `chancery person`: in whose names agents act.
 
+use chancery_model::Role;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -22,12 +23,49 @@ pub enum Verb {
     Suspend(Because),
     /// Let a person sign in again; what ended stays ended
     Resume(Because),
+    /// Add a person with roles, and make the link with which they sign in
+    #[command(after_help = INVITE)]
+    Invite(Add),
+    /// Give a person a role, or take it back
+    #[command(subcommand)]
+    Role(RoleVerb),
     /// What identity providers call people: whose assertions are about whom
     #[command(subcommand)]
     Account(AccountVerb),
     /// Make a one-time link with which they sign in; it voids the ones before
     #[command(after_help = LINK)]
     Link(Name),
+}
+
+/// What can be done with roles.
+#[derive(Debug, Subcommand)]
+pub enum RoleVerb {
+    /// Let a person do what a role may, from now on
+    #[command(after_help = "Examples:\n  chancery person role add mara@example.com approver")]
+    Add(OneRole),
+    /// Take a role from a person, from now on
+    #[command(after_help = "Examples:\n  chancery person role remove mara@example.com admin --reason 'moved to sales'")]
+    Remove(RemoveRole),
+}
+
+/// A role of a person.
+#[derive(Debug, Args)]
+pub struct OneRole {
+    /// The person's name
+    name: String,
+    /// The role
+    #[arg(value_parser = Role::ALL.map(Role::name))]
+    role: String,
+}
+
+/// A role that is to go, and why.
+#[derive(Debug, Args)]
+pub struct RemoveRole {
+    #[command(flatten)]
+    which: OneRole,
+    /// Why; stands in the log
+    #[arg(long)]
+    reason: Option<String>,
 }
 
 /// What can be done with accounts.
@@ -47,6 +85,11 @@ Examples:
   chancery person account add mara@example.com --issuer https://login.example.com --subject 00u1a2b3c4
 The issuer is one of `[[delegation.providers]]`. Issuer and subject are compared letter by letter; an account is one person's.";
 
+const INVITE: &str = "\
+Examples:
+  chancery person invite lee@example.com --role approver
+The link is shown this once. It is good once and for 15 minutes: hand it over privately.";
+
 const LINK: &str = "\
 Examples:
   chancery person link mara@example.com
@@ -60,6 +103,9 @@ pub struct Add {
     /// How they are shown to others
     #[arg(long, value_name = "TEXT")]
     display: Option<String>,
+    /// What they may do here; several times for several roles
+    #[arg(long = "role", value_name = "ROLE", value_parser = Role::ALL.map(Role::name))]
+    roles: Vec<String>,
 }
 
 /// One person.
@@ -113,19 +159,21 @@ const COLUMNS: &[Column] = &[
     column("NAME", "/name"),
     column("DISPLAY", "/display"),
     column("STATE", "/state"),
+    column("ROLES", "/roles"),
     column("ADDED", "/created_at"),
     wide("EPOCH", "/epoch"),
     wide("ID", "/id"),
 ];
 
-const LINKS: &[Column] = &[column("LINK", "/link"), column("PERSON", "/person"), column("EXPIRES", "/expires_at")];
+pub(super) const LINKS: &[Column] =
+    &[column("LINK", "/link"), column("PERSON", "/person"), column("EXPIRES", "/expires_at")];
 
 /// Does it.
 pub async fn run(context: &Context, verb: &Verb) -> Done {
     let admin = context.admin()?;
     match verb {
         Verb::Add(args) => {
-            let body = json!({"name": args.name, "display": args.display});
+            let body = json!({"name": args.name, "display": args.display, "roles": args.roles});
             context.output.item(COLUMNS, &admin.post("/v1/people", &body).await?)?;
             context.output.note(&format!("next: `chancery person link {}` makes a link to sign in with", args.name));
             Ok(())
@@ -134,9 +182,26 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
         Verb::Suspend(args) => step(context, args, "suspend").await,
         Verb::Resume(args) => step(context, args, "resume").await,
         Verb::Account(verb) => account(context, verb).await,
+        Verb::Role(verb) => role(context, verb).await,
+        Verb::Invite(args) => {
+            let body = json!({"name": args.name, "display": args.display, "roles": args.roles});
+            context.output.item(LINKS, &admin.post("/v1/people/invitations", &body).await?)
+        }
         Verb::Link(args) => {
             let path = format!("/v1/people/{}/setup-link", encoded(&args.name));
             context.output.item(LINKS, &admin.post(&path, &json!({})).await?)
+        }
+    }
+}
+
+async fn role(context: &Context, verb: &RoleVerb) -> Done {
+    let admin = context.admin()?;
+    let path = |which: &OneRole| format!("/v1/people/{}/roles/{}", encoded(&which.name), encoded(&which.role));
+    match verb {
+        RoleVerb::Add(which) => context.output.item(COLUMNS, &admin.put(&path(which), &json!({})).await?),
+        RoleVerb::Remove(RemoveRole { which, reason }) => {
+            let path = format!("{}{}", path(which), query(&[("reason", reason.as_deref())]));
+            context.output.item(COLUMNS, &admin.delete(&path).await?)
         }
     }
 }

@@ -9,8 +9,8 @@ use chancery_oversee::notify::Channel;
 use serde::Deserialize;
 
 use super::{
-    Approvals, Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Node, Oauth, Pin, Places, Signals, Spiffe,
-    Tls, Tokens, Transport, Upstream,
+    Approvals, Command, Config, ConfigError, Delegation, Fetch, Inject, Log, Node, Oauth, People, Pin, Places, Signals,
+    Spiffe, Tls, Tokens, Transport, Upstream,
 };
 
 const PORT: u16 = 8420;
@@ -33,6 +33,7 @@ pub(super) struct File {
     oauth: Oauth,
     approvals: Approvals,
     signals: Signals,
+    people: People,
     servers: BTreeMap<String, Server>,
     pin: Pin,
     record_fields: Vec<String>,
@@ -85,6 +86,7 @@ impl File {
             oauth: self.oauth,
             approvals: self.approvals,
             signals: self.signals,
+            people: self.people,
             fetch: Fetch { authorities: self.fetch.authorities.map(at), ..self.fetch },
             servers: servers.collect::<Result<_, ConfigError>>()?,
             pin: self.pin,

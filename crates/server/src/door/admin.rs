@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
+use chancery_model::Person;
 
 use super::guard::{Door, Leave, Names};
 use super::tcp::{missing, no_method};
@@ -10,14 +11,22 @@ use super::time::Times;
 use crate::api;
 use crate::rooms::Rooms;
 
-/// Whoever is on the other end of the admin socket: a user id of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peer(pub(crate) u32);
+/// Whoever changes something through the admin API.
+#[derive(Clone, Debug)]
+pub(crate) enum Peer {
+    /// On the other end of the admin socket: a user id of this machine.
+    Local(u32),
+    /// Signed in with a browser.
+    Person(Arc<Person>),
+}
 
 impl Peer {
-    /// How entries name the actor of a change.
-    pub(crate) fn actor(self) -> String {
-        format!("local:{}", self.0)
+    /// How entries name the actor of a change. No person's name has a colon in it.
+    pub(crate) fn actor(&self) -> String {
+        match self {
+            Self::Local(user) => format!("local:{user}"),
+            Self::Person(person) => person.name.clone(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accepting connections: HTTP/1.1 with limits on headers and time, ended in order.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +45,9 @@ pub(crate) struct Closing {
 pub(crate) async fn tcp(listener: TcpListener, door: Door, closing: Closing) {
     let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     while let Some((stream, permit)) = accepted(&listener, &room, &closing).await {
+        let from = from(&stream);
         let stream = Patient::new(stream, door.times.answer);
-        let one = connection(stream, door.clone(), Other::Client(None), closing.clone());
+        let one = connection(stream, door.clone(), Other::Client(from, None), closing.clone());
         closing.tasks.spawn(async move {
             one.await;
             drop(permit);
@@ -57,6 +59,7 @@ pub(crate) async fn tcp(listener: TcpListener, door: Door, closing: Closing) {
 pub(crate) async fn tls(listener: TcpListener, acceptor: TlsAcceptor, door: Door, closing: Closing) {
     let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     while let Some((stream, permit)) = accepted(&listener, &room, &closing).await {
+        let from = from(&stream);
         let handshake = tokio::time::timeout(door.times.headers, acceptor.accept(stream));
         let (door, closing) = (door.clone(), closing.clone());
         closing.tasks.clone().spawn(async move {
@@ -64,7 +67,7 @@ pub(crate) async fn tls(listener: TcpListener, acceptor: TlsAcceptor, door: Door
                 Ok(Ok(stream)) => {
                     let shown = shown(stream.get_ref().1);
                     let stream = Patient::new(stream, door.times.answer);
-                    connection(stream, door, Other::Client(shown), closing).await;
+                    connection(stream, door, Other::Client(from, shown), closing).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -82,7 +85,8 @@ pub(crate) async fn unix(listener: UnixListener, door: Door, closing: Closing) {
             () = closing.cancel.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let Some((stream, peer)) = accepted.ok().and_then(|(s, _)| s.peer_cred().ok().map(|c| (s, Peer(c.uid()))))
+        let Some((stream, peer)) =
+            accepted.ok().and_then(|(s, _)| s.peer_cred().ok().map(|c| (s, Peer::Local(c.uid()))))
         else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
@@ -126,8 +130,8 @@ async fn turn(room: &Arc<tokio::sync::Semaphore>, closing: &Closing) -> Option<t
 /// Who is at the other end.
 #[derive(Clone)]
 enum Other {
-    /// A client, with the certificates it showed.
-    Client(Option<ShownCertificates>),
+    /// A client: where it is, and the certificates it showed.
+    Client(Option<IpAddr>, Option<ShownCertificates>),
     /// A user of this machine.
     Administrator(Peer),
 }
@@ -141,12 +145,16 @@ where
     let service = service_fn(move |mut request: Request<Incoming>| {
         let seen_through = match &other {
             Other::Administrator(peer) => {
-                request.extensions_mut().insert(*peer);
+                request.extensions_mut().insert(peer.clone());
                 Some(tasks.clone())
             }
-            Other::Client(shown) => {
+            Other::Client(from, shown) => {
                 shown.clone().map(|shown| request.extensions_mut().insert(shown));
-                None
+                // Nobody else asks, and calls are in a hurry.
+                if request.uri().path().starts_with("/sign-in/") {
+                    from.map(|from| request.extensions_mut().insert(RemoteAddress(from)));
+                }
+                request.uri().path().starts_with("/v1/").then(|| tasks.clone())
             }
         };
         let door = Arc::clone(&door);
@@ -171,6 +179,14 @@ where
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
+}
+
+/// Where a request comes from, as far as the connection tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RemoteAddress(pub(crate) IpAddr);
+
+fn from(stream: &TcpStream) -> Option<IpAddr> {
+    stream.peer_addr().ok().map(|address| address.ip())
 }
 
 /// Answers in a task of its own. What an administrator began is done to its end, also when they leave in the middle:

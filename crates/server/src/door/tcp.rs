@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use chancery_model::problem::{NO_ENDPOINT, NO_METHOD, Problem};
 
 use super::guard::{Door, Leave, Names};
+use super::person;
 use super::time::Times;
 use crate::failure::Failure;
 use crate::oauth::{authorize, enrol, introspect, jwks, metadata, par, register, revoke, token};
-use crate::pages::{self, approval, device, presence, sign_in};
+use crate::pages::{self, approval, device, home, passkeys, presence, proposals, sign_in, step_up};
 use crate::rooms::Rooms;
 use crate::{Role, authzen, callback, front, health, spiffe, ssf};
 
@@ -23,7 +25,24 @@ const BODY: usize = 1 << 20;
 pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
     let only_gateway = rooms.config.node.role == Role::Gateway;
     let leave = Leave { lease: Some(Arc::clone(rooms.store.lease())), only_gateway };
+    let people = Router::new()
+        .route("/sign-in", get(sign_in::home).post(sign_in::enter))
+        .route("/sign-in/{code}", get(sign_in::show).post(sign_in::redeem))
+        .route("/sign-out", post(sign_in::leave))
+        .route("/step-up", get(step_up::show).post(step_up::confirm))
+        .route("/passkeys", get(passkeys::show).post(passkeys::add))
+        .route("/passkeys/{id}", post(passkeys::change))
+        .route("/proposals", get(proposals::show))
+        .route("/proposals/{id}", post(proposals::answer))
+        .route("/device", get(device::show).post(device::answer))
+        .route("/approvals/{id}", get(approval::show).post(approval::decide))
+        .route("/presence/{session}", get(presence::show).post(presence::confirm))
+        .route("/oauth/authorize", get(authorize::show))
+        .route("/oauth/consent", post(authorize::answer))
+        .route_layer(from_fn_with_state(Arc::clone(&rooms), home::lead));
     let router = Router::new()
+        .merge(people)
+        .merge(person::routes(&rooms))
         .route("/", get(front::page))
         .route("/front.css", get(front::style))
         .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
@@ -37,20 +56,13 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/oauth/token", post(token::handle))
         .route("/oauth/introspect", post(introspect::handle))
         .route("/oauth/revoke", post(revoke::handle))
-        .route("/oauth/authorize", get(authorize::show))
-        .route("/oauth/consent", post(authorize::answer))
         .route("/oauth/par", post(par::handle))
         .route("/oauth/device_authorization", post(crate::oauth::device::handle))
         .route("/oauth/register", post(register::handle))
         .route("/oauth/jwks", get(jwks::handle))
         .route("/oauth/enrol", post(enrol::handle))
         .route("/page.css", get(pages::style))
-        .route("/sign-in", get(sign_in::home))
-        .route("/sign-in/{code}", get(sign_in::show).post(sign_in::redeem))
-        .route("/device", get(device::show).post(device::answer))
-        .route("/approvals/{id}", get(approval::show).post(approval::decide))
-        .route("/presence/{session}", get(presence::show).post(presence::confirm))
-        .route("/sign-out", post(sign_in::leave))
+        .route("/passkey.js", get(pages::script))
         .route("/connections/callback/{server}", get(callback::handle))
         .route("/connections/client/{server}", get(callback::document))
         .route("/connections/jwks", get(callback::keys))

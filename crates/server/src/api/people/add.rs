@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Extension, Json};
+use chancery_model::Role;
+use chancery_register::PersonRequest;
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -17,7 +19,16 @@ use crate::rooms::Rooms;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     name: String,
+    #[serde(default)]
     display: Option<String>,
+    #[serde(default)]
+    roles: Vec<Role>,
+}
+
+impl From<Wanted> for PersonRequest {
+    fn from(wanted: Wanted) -> Self {
+        Self { name: wanted.name, display: wanted.display, roles: wanted.roles }
+    }
 }
 
 /// Adds a person.
@@ -26,6 +37,6 @@ pub(crate) async fn handle(
     Extension(peer): Extension<Peer>,
     Body(wanted): Body<Wanted>,
 ) -> Answer<(StatusCode, Json<View>)> {
-    let added = rooms.registrar.add_person(&wanted.name, wanted.display.as_deref(), &peer.actor()).await?;
+    let added = rooms.registrar.add_person(&PersonRequest::from(wanted), &peer.actor()).await?;
     Ok((StatusCode::CREATED, Json(View::from(&added))))
 }

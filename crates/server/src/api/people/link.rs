@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
+use chancery_register::SignInCode;
 use http::StatusCode;
 use serde::Serialize;
 
@@ -19,6 +20,13 @@ pub(crate) struct LinkView {
     expires_at: String,
 }
 
+impl LinkView {
+    pub(crate) fn of(rooms: &Rooms, person: &str, code: &SignInCode) -> Self {
+        let link = format!("{}/sign-in/{}", rooms.people_url, code.code.expose());
+        Self { person: person.to_owned(), link, expires_at: code.expires_at.rfc3339() }
+    }
+}
+
 /// Makes a link with which the person signs in. It voids the ones before.
 pub(crate) async fn handle(
     State(rooms): State<Arc<Rooms>>,
@@ -26,6 +34,5 @@ pub(crate) async fn handle(
     Path(name): Path<String>,
 ) -> Answer<(StatusCode, Json<LinkView>)> {
     let code = rooms.registrar.sign_in_link(&name, &peer.actor()).await?;
-    let link = format!("{}/sign-in/{}", rooms.url, code.code.expose());
-    Ok((StatusCode::CREATED, Json(LinkView { person: name, link, expires_at: code.expires_at.rfc3339() })))
+    Ok((StatusCode::CREATED, Json(LinkView::of(&rooms, &name, &code))))
 }

@@ -96,7 +96,7 @@ async fn what_an_administrator_began_is_done_when_they_have_left() {
     });
     let (mut client, ours) = tokio::io::duplex(1024);
     let served =
-        connection(ours, door(Router::new().route("/", slow), NEVER), Other::Administrator(Peer(0)), closing());
+        connection(ours, door(Router::new().route("/", slow), NEVER), Other::Administrator(Peer::Local(0)), closing());
     let served = tokio::spawn(served);
     client.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await.unwrap();
     started.notified().await;

@@ -1,0 +1,3 @@
+//! How the first administrator comes in. On the host only.
+
+pub(crate) mod setup_link;

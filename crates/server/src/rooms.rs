@@ -6,7 +6,7 @@ use chancery_authenticate::{Authenticator, SignedIn, Vault};
 use chancery_authorize::Engine;
 use chancery_fetch::Fetcher;
 use chancery_gateway::Gateway;
-use chancery_model::{Clock, Person, Random, Timestamp};
+use chancery_model::{Clock, Person, Random, Role, Timestamp};
 use chancery_oversee::approvals::Approvals;
 use chancery_oversee::notify::Notifier;
 use chancery_record::Recorder;
@@ -52,24 +52,26 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    /// The groups that a person is in, as policies have them.
+    /// The groups that a person is in: those that policies have, and our own.
     pub(crate) fn groups_of(&self, person: &Person) -> Vec<String> {
-        self.engine.groups_of(&person.name)
+        let mut groups = self.engine.groups_of(&person.name);
+        groups.extend(self.authenticator.groups_of(&person.id));
+        groups
     }
 
     /// May they approve where a policy names no group?
-    pub(crate) fn is_approver(&self, _: &Person) -> bool {
-        false
+    pub(crate) fn is_approver(&self, person: &Person) -> bool {
+        person.has(Role::Approver)
     }
 
     /// May they look at requests that others decide?
-    pub(crate) fn is_overseer(&self, _: &Person) -> bool {
-        false
+    pub(crate) fn is_overseer(&self, person: &Person) -> bool {
+        Role::ALL.into_iter().any(|role| person.has(role))
     }
 
     /// When they last showed a passkey.
-    pub(crate) fn proved_at(&self, _: &SignedIn) -> Option<Timestamp> {
-        None
+    pub(crate) fn proved_at(&self, by: &SignedIn) -> Option<Timestamp> {
+        by.proved_at
     }
 
     /// The resource that tokens for one upstream server are for.

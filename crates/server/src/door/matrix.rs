@@ -203,6 +203,8 @@ pub(crate) const RULES: &[Rule] = &[
     get("/v1/approvals/{id}", "approval.get", EVERY_ROLE),
     post("/v1/approvals/{id}/cancel", "approval.cancel", STOPPERS),
     get("/v1/nodes", "node.list", OVERSIGHT),
+    get("/v1/signals/streams", "signal.streams", OVERSIGHT),
+    get("/v1/signals/held", "signal.held", OVERSIGHT),
     get("/v1/channels", "channel.list", OVERSIGHT),
     post("/v1/channels/{name}/test", "channel.test", STOPPERS),
     post("/v1/channels/{name}/retry", "channel.retry", STOPPERS),

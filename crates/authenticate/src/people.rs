@@ -63,7 +63,7 @@ impl PeopleError {
             Self::Link => problem::BAD_LINK,
             Self::Session(_) => problem::NOT_THEIRS,
             Self::Stale => problem::NOT_SIGNED_IN,
-            Self::Unproved => problem::NEEDS_PASSKEY,
+            Self::Unproved => problem::SHOW_PASSKEY,
             Self::Passkey(_) | Self::TooMany(_) => problem::BAD_PASSKEY,
             Self::NoPasskey => problem::NO_PASSKEY,
             Self::NotHere => problem::NOT_FROM_HOST,

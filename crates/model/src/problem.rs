@@ -174,7 +174,7 @@ table! {
     HOST_ONLY = "C1083", 403, "this is done on the server's host only",
         "use `chancery` on the host, as the user the server runs as";
     /// A passkey has to be shown, or shown again.
-    NEEDS_PASSKEY = "C1084", 401, "a passkey has to be shown for this",
+    SHOW_PASSKEY = "C1084", 401, "a passkey has to be shown for this",
         "confirm with your passkey at `/step-up`, then send it again";
     /// A passkey, or what it signed, that is not accepted.
     BAD_PASSKEY = "C1085", 403, "the passkey was not accepted",

@@ -11,9 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use chancery_authenticate::SignedIn;
-use chancery_model::problem::{
-    FOREIGN_FORM, HOST_ONLY, MISSING_ROLE, NEEDS_PASSKEY, NOT_SIGNED_IN, Problem, TOO_LARGE,
-};
+use chancery_model::problem::{FOREIGN_FORM, HOST_ONLY, MISSING_ROLE, NOT_SIGNED_IN, Problem, SHOW_PASSKEY, TOO_LARGE};
 use chancery_model::{Role, Span};
 use http::{HeaderMap, HeaderName, Method, Uri};
 use serde::Serialize;
@@ -84,7 +82,7 @@ async fn admitted(rooms: &Rooms, path: &str, request: &Asked<'_>) -> Answer<(Sig
         return refused(FOREIGN_FORM, format!("a page of this server sends the header `{FORM}` and says its origin"));
     }
     if signed_in.proved_at.is_none() {
-        return refused(NEEDS_PASSKEY, "no passkey was shown in this login".into());
+        return refused(SHOW_PASSKEY, "no passkey was shown in this login".into());
     }
     if !rule.admits(&signed_in.person, request.uri.path(), &rooms.authenticator) {
         let roles = signed_in.person.roles.iter().map(|role| role.name()).collect::<Vec<_>>();
@@ -96,7 +94,7 @@ async fn admitted(rooms: &Rooms, path: &str, request: &Asked<'_>) -> Answer<(Sig
     }
     if rule.step_up && !signed_in.is_proved(rooms.clock.now(), PROVED) {
         return refused(
-            NEEDS_PASSKEY,
+            SHOW_PASSKEY,
             format!("`{}` needs a passkey that was shown in the last five minutes", rule.verb),
         );
     }

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use chancery_authenticate::SignedIn;
-use chancery_model::problem::NEEDS_PASSKEY;
+use chancery_model::problem::SHOW_PASSKEY;
 use http::{HeaderMap, Uri};
 
 use super::{Page, Posted, Visit, escaped, form_key, sentence, text, unknown_at};
@@ -23,7 +23,7 @@ pub(crate) async fn show(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, ur
     }
     let signed_in = visit.signed_in(&rooms).await?.ok_or_else(|| unknown_at(&uri))?;
     if signed_in.proved_at.is_none() {
-        return Err(Page::problem(NEEDS_PASSKEY, "No passkey was shown in this login.").to(&signed_in));
+        return Err(Page::problem(SHOW_PASSKEY, "No passkey was shown in this login.").to(&signed_in));
     }
     let waiting = proposals::waiting(&rooms, &signed_in.person).await.map_err(|e| refused(&e, &signed_in))?;
     let body = match waiting.as_slice() {

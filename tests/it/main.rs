@@ -7,6 +7,7 @@ mod cli;
 mod federation;
 mod front;
 mod gateway;
+mod kill;
 mod laws;
 mod nodes;
 mod notify;

@@ -2,6 +2,7 @@
 
 pub(crate) mod p1;
 mod p2;
+mod p3;
 mod p4;
 mod p7;
 mod p8;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chancery_fetch::Fetcher;
-use chancery_model::{Agent, Clock, Group, Person, PersonId, Random, Span, Timestamp};
+use chancery_model::{Agent, BreakGlassId, Clock, Group, Person, PersonId, Random, Span, Timestamp};
 use chancery_store::{Store, StoreError};
 
 use crate::access::Access;
@@ -93,6 +93,11 @@ impl Authenticator {
         let directory = Arc::new(Directory::default());
         let observed = directory.clone();
         store.observe(Box::new(move |changed| observed.observe(changed)));
+        // Before anybody who might be contained is known.
+        let contained = chancery_store::containments::all(&store).await?;
+        contained.into_iter().for_each(|containment| directory.containments().load(containment));
+        let glasses = chancery_store::break_glass::all(&store).await?;
+        glasses.into_iter().for_each(|glass| directory.put_glass(Arc::new(glass)));
         let blueprints = chancery_store::blueprints::all(&store).await?;
         blueprints.into_iter().for_each(|blueprint| directory.load_blueprint(blueprint));
         chancery_store::agents::each(&store, |agent| directory.load_agent(agent)).await?;
@@ -208,6 +213,12 @@ impl Authenticator {
     /// Is this the person's name, or that of a group they are in?
     fn goes_by(&self, person: &Person, name: &str) -> bool {
         person.is_active() && (name == person.name || self.directory.is_member(&person.id, name))
+    }
+
+    /// The break-glass that makes the person of this name an administrator at this moment, if one does.
+    pub fn broken_glass(&self, person: &str) -> Option<BreakGlassId> {
+        let glass = self.directory.glass(person).filter(|glass| glass.is_open(self.clock.now()))?;
+        Some(glass.id.clone())
     }
 
     /// The nonce for the next proof, for `DPoP-Nonce` headers; none where nonces are off.

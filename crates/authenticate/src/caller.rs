@@ -8,6 +8,7 @@ use chancery_model::{Agent, BearerUse, Limit, Session, SessionId, Timestamp, pro
 
 use crate::access::{Access, Binding};
 use crate::authenticator::Authenticator;
+use crate::containments::{Held, Made, Set};
 use crate::directory::{AgentSlot, SessionSlot};
 use crate::dpop::Asked;
 use crate::fault::Fault;
@@ -36,6 +37,17 @@ pub struct RequestFacts<'a> {
     pub certificate: Option<&'a [u8]>,
     /// The resource this door is: what the token's `aud` must be.
     pub audience: &'a str,
+}
+
+/// Where an admitted caller goes.
+#[derive(Debug, Clone, Copy)]
+pub struct At<'a> {
+    /// The door's resource.
+    pub audience: &'a str,
+    /// The upstream server behind it.
+    pub server: &'a str,
+    /// The tool that is called there.
+    pub tool: Option<&'a str>,
 }
 
 /// An admitted caller.
@@ -97,24 +109,41 @@ impl Authenticator {
         self.admit(facts, scheme, token).map_err(|reason| self.refuse(reason, facts.audience, scheme))
     }
 
-    /// Is an admitted caller still in force? To be asked again after whatever its request waited for: a change that is
-    /// committed is seen here. `audience` is the door's resource.
+    /// Is an admitted caller still in force, and is the place it goes to open? To be asked again after whatever its request
+    /// waited for: a change that is committed is seen here.
     ///
     /// # Errors
-    /// [`Refused`] if the agent was stopped or changed, its session ended, or its leave to go without proofs withdrawn.
-    pub fn still(&self, caller: &Caller, audience: &str) -> Result<(), Refused> {
+    /// [`Refused`] if the agent was stopped or changed, its session ended, its leave to go without proofs withdrawn, or
+    /// if somebody or the place it goes to is contained.
+    pub fn still(&self, caller: &Caller, at: At<'_>) -> Result<(), Refused> {
+        if crate::faults::hurried() {
+            return Ok(());
+        }
+        self.stands(caller, at)
+    }
+
+    fn stands(&self, caller: &Caller, at: At<'_>) -> Result<(), Refused> {
         let scheme = if caller.bearer { Scheme::Bearer } else { Scheme::Dpop };
-        self.unchanged(caller).map_err(|reason| self.refuse(reason, audience, scheme))
+        let stands = self.open_to_all(at.server, at.tool).and_then(|()| self.unchanged(caller));
+        stands.map_err(|reason| self.refuse(reason, at.audience, scheme))
+    }
+
+    fn open_to_all(&self, server: &str, tool: Option<&str>) -> Result<(), Reason> {
+        let Some(set) = self.directory.containments().now() else { return Ok(()) };
+        set.holds_place(server, tool).map_or(Ok(()), |id| Err(Held::Standing(id).reason()))
     }
 
     /// Waits until an admitted caller is not in force any more, and says why: at once after the change that stops them is
     /// committed, soon after where it is time that does. For whoever is in force it waits for ever.
-    pub async fn stopped(&self, caller: &Caller, audience: &str) -> Refused {
+    pub async fn stopped(&self, caller: &Caller, at: At<'_>) -> Refused {
+        if crate::faults::uncut() {
+            return std::future::pending().await;
+        }
         loop {
             // Before looking, so that no change after it is missed.
             let mut changed = pin!(self.directory.stops().notified());
             changed.as_mut().enable();
-            if let Err(refused) = self.still(caller, audience) {
+            if let Err(refused) = self.stands(caller, at) {
                 return refused;
             }
             // Time makes no change that would be told.
@@ -180,7 +209,7 @@ impl Authenticator {
             return Err(Reason { row: problem::LEASE_OVER, error: None, why: STALE.to_owned() });
         }
         let links = if self.faults.has(Fault::Ancestors) { 1 } else { usize::MAX };
-        in_force(slot, links, now)
+        in_force(slot, links, now, self.directory.containments().now().as_deref())
     }
 
     fn admitted(&self, access: &Access, bearer: bool) -> Caller {
@@ -239,7 +268,7 @@ fn still_good(access: &Access, audience: &str, now: Timestamp) -> Result<(), Rea
     Ok(())
 }
 
-fn in_force(slot: &SessionSlot, links: usize, now: Timestamp) -> Result<(), Reason> {
+fn in_force(slot: &SessionSlot, links: usize, now: Timestamp, contained: Option<&Set>) -> Result<(), Reason> {
     if let Some(person) = slot.person().map(|person| person.person())
         && !(person.is_active() && person.epoch == slot.session().human_epoch)
     {
@@ -247,7 +276,10 @@ fn in_force(slot: &SessionSlot, links: usize, now: Timestamp) -> Result<(), Reas
     }
     slot.line().take(links).enumerate().try_for_each(|(above, link)| {
         let (agent, session) = (link.agent().agent(), link.session());
-        link.agent().demand_active(now)?;
+        if let Some(set) = contained {
+            set.demand(&agent, Some(Made::from(&*session)))?;
+        }
+        link.agent().demand_standing(now)?;
         session.admits(now, link.used(), link.agent().epoch()).map_err(|ended| match above {
             0 => Reason::session(ended.to_string()),
             _ => Reason::session(format!("agent `{}`, for whom it acts: {ended}", agent.name)),
@@ -264,6 +296,14 @@ fn certified(shown: Option<&[u8]>, known: &[u8; 32]) -> Result<(), Reason> {
 impl AgentSlot {
     /// Refuses with the reason if it may not authenticate at this moment.
     pub(crate) fn demand_active(&self, now: Timestamp) -> Result<(), Reason> {
+        if let Some(set) = self.containments().now() {
+            set.demand(&self.agent(), None)?;
+        }
+        self.demand_standing(now)
+    }
+
+    /// The same but for containments.
+    fn demand_standing(&self, now: Timestamp) -> Result<(), Reason> {
         match self.standing(now).why(&self.agent()) {
             None => Ok(()),
             Some(why) => Err(Reason::new(problem::AGENT_STOPPED, "invalid_token", why)),

@@ -26,11 +26,11 @@ mod pushed;
 pub(crate) use asked::ACR;
 pub use asked::{AskRefused, Asked};
 pub use device::{DeviceAsked, DeviceBody};
-pub(crate) use device::{Guesses, Polls};
+pub(crate) use device::{Guesses, LIFETIME as DEVICE_CODE, Polls};
 pub use pushed::PushedBody;
 
 /// How long a code is good.
-const CODE: Span = Span::seconds(60);
+pub(crate) const CODE: Span = Span::seconds(60);
 /// How codes begin, so that a leaked one is recognised.
 const PREFIX: &str = "chy-code-";
 

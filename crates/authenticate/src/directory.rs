@@ -9,10 +9,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chancery_model::{
-    Account, Agent, AgentId, Blueprint, Changed, ClientCertificate, ClientSecret, Digest, Epoch, Group, GroupId, Hash,
-    Person, PersonId, Session, SessionId, SessionState, Standing, Timestamp,
+    Account, Agent, AgentId, Blueprint, BreakGlass, Changed, ClientCertificate, ClientSecret, Digest, Epoch, Group,
+    GroupId, Hash, Person, PersonId, Session, SessionId, SessionState, Standing, Timestamp,
 };
 use tokio::sync::Notify;
+
+use crate::containments::Containments;
 
 /// One agent as it is now. Whoever holds the slot sees every change at once.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub(crate) struct AgentSlot {
     sessions: AtomicUsize,
     blueprint: Option<Arc<BlueprintSlot>>,
     stated: Stated,
+    containments: Arc<Containments>,
 }
 
 /// One blueprint as it is now; nothing until it is known. All of its instances hold this slot.
@@ -69,6 +72,9 @@ pub(crate) struct Directory {
     sessions: RwLock<HashMap<SessionId, Arc<SessionSlot>>>,
     secrets: RwLock<HashMap<Hash, Arc<ClientSecret>>>,
     certificates: RwLock<HashMap<AgentId, Arc<ClientCertificate>>>,
+    containments: Arc<Containments>,
+    /// The last break-glass of each person, by name.
+    glasses: RwLock<HashMap<String, Arc<BreakGlass>>>,
     /// Told after every change that may have stopped somebody.
     stops: Notify,
 }
@@ -110,6 +116,11 @@ impl AgentSlot {
             Some(blueprint) if self.current.load().manifest.is_none() => &blueprint.stated,
             _ => &self.stated,
         }
+    }
+
+    /// What is contained, whoever it is.
+    pub(crate) fn containments(&self) -> &Containments {
+        &self.containments
     }
 
     /// How many of its sessions are remembered: those that are open, and those that ended a moment ago.
@@ -175,6 +186,8 @@ impl Directory {
             Changed::ClientSecret(secret) => self.put_secret(secret.clone()),
             Changed::ClientCertificate(certificate) => self.put_certificate(certificate.clone()),
             Changed::Blueprint(blueprint) => self.put_blueprint(blueprint.clone(), true),
+            Changed::Containment(containment) => self.containments.put(containment),
+            Changed::BreakGlass(glass) => self.put_glass(glass.clone()),
             Changed::Client(_)
             | Changed::TrustSource(_)
             | Changed::Grant(_)
@@ -189,6 +202,11 @@ impl Directory {
     /// Whom to wait for: whoever waits is woken after every change that may have stopped somebody.
     pub(crate) fn stops(&self) -> &Notify {
         &self.stops
+    }
+
+    /// What is contained.
+    pub(crate) fn containments(&self) -> &Containments {
+        &self.containments
     }
 
     /// Takes an agent that was stored before anything was observed. Does not overwrite what was observed since.
@@ -326,6 +344,7 @@ impl Directory {
             }
             kept
         });
+        self.containments.sweep(now, || read(&self.sessions).values().map(|slot| slot.session().opened_at).min());
     }
 
     fn count(&self, agent: &AgentId, step: impl Fn(usize) -> usize) {
@@ -356,6 +375,7 @@ impl Directory {
                     sessions: AtomicUsize::new(0),
                     blueprint: agent.blueprint.as_deref().map(|name| self.blueprint_slot(name)),
                     stated: Stated::empty(),
+                    containments: self.containments.clone(),
                 });
                 agents.insert(agent.id.clone(), slot.clone());
                 if let Some(blueprint) = &agent.blueprint {
@@ -398,6 +418,20 @@ impl Directory {
 
     fn put_group(&self, group: Arc<Group>) {
         write(&self.groups).insert(group.id.clone(), group);
+    }
+
+    /// Takes a break-glass over. Nobody has two that are open.
+    pub(crate) fn put_glass(&self, glass: Arc<BreakGlass>) {
+        let mut glasses = write(&self.glasses);
+        match glasses.get(&glass.person) {
+            Some(last) if last.at > glass.at => {}
+            _ => drop(glasses.insert(glass.person.clone(), glass)),
+        }
+    }
+
+    /// The last break-glass of the person of this name.
+    pub(crate) fn glass(&self, person: &str) -> Option<Arc<BreakGlass>> {
+        read(&self.glasses).get(person).cloned()
     }
 
     fn put_account(&self, account: Arc<Account>) {
@@ -450,6 +484,7 @@ impl Directory {
 fn may_stop(changed: &Changed) -> bool {
     match changed {
         Changed::Agent(_) | Changed::Person(_) | Changed::Blueprint(_) => true,
+        Changed::Containment(containment) => containment.is_in_force(),
         Changed::Session(session) => session.state != SessionState::Open,
         _ => false,
     }

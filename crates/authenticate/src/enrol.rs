@@ -52,6 +52,9 @@ pub enum EnrolError {
     /// Another agent has this key.
     #[error("the key is already the key of agent `{0}`: every agent makes its own")]
     KeyTaken(String),
+    /// The agent is contained.
+    #[error("{0}")]
+    Contained(String),
     /// The agent's state does not allow it.
     #[error("{0}")]
     State(#[from] chancery_model::TransitionRefused),
@@ -75,6 +78,7 @@ impl EnrolError {
         match self {
             Self::Code => problem::BAD_CODE,
             Self::Proof(_) | Self::KeyTaken(_) => problem::BAD_ENROLMENT_PROOF,
+            Self::Contained(_) => problem::CONTAINED,
             Self::State(_) => problem::BAD_TRANSITION,
             Self::Store(_) => problem::STORE_FAILED,
         }
@@ -102,6 +106,7 @@ impl Authenticator {
         let key = self.proved_key(request, &hash, now)?;
         let found = chancery_store::enrolments::get(&self.store, &hash).await.map_err(EnrolError::Store)?;
         let slot = found.and_then(|e| self.directory.agent(e.agent.as_str())).ok_or(EnrolError::Code)?;
+        slot.demand_open(None).map_err(|reason| EnrolError::Contained(reason.why))?;
         let agent = slot.agent();
         self.refuse_shared_key(&agent, &key)?;
         let kid = key.thumbprint_text();

@@ -11,11 +11,16 @@ pub mod client;
 mod clients;
 mod config;
 mod consent;
+mod containments;
 mod delegation;
 mod directory;
 pub mod dpop;
 mod enrol;
 mod fault;
+#[cfg(feature = "faults")]
+pub mod faults;
+#[cfg(not(feature = "faults"))]
+mod faults;
 mod federation;
 pub mod flows;
 mod htu;
@@ -30,6 +35,7 @@ mod nonce;
 mod passkeys;
 mod people;
 mod presence;
+mod reach;
 mod recent;
 mod refused;
 mod registry;
@@ -50,7 +56,7 @@ mod testing;
 mod tests;
 
 pub use authenticator::{Authenticator, OpenError};
-pub use caller::{Caller, RequestFacts};
+pub use caller::{At, Caller, RequestFacts};
 pub use certificates::certificate_thumbprint;
 pub use config::{ByCertificate, Config, Scoped, SessionLimits};
 pub use consent::{AskRefused, Asked, DeviceAsked, DeviceBody, Narrowed, PushedBody};
@@ -63,6 +69,7 @@ pub use metadata::{AuthorizationServer, JwkSet, ProtectedResource, resource_meta
 pub use passkeys::{NewPasskey, ShownPasskey};
 pub use people::{PeopleError, SignedIn};
 pub use presence::PresenceAsked;
+pub use reach::{Reach, Reached};
 pub use refused::Refused;
 pub use registry::{AgentFilter, Listed, Page};
 pub use sessions::SessionError;

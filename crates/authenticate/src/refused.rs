@@ -67,7 +67,11 @@ impl From<ProofRefused> for Reason {
 impl Refused {
     /// Values for `WWW-Authenticate` headers, one header each. The scheme that was used comes first; where none was,
     /// `Bearer` does, which is where MCP clients look for the metadata.
+    /// None for whoever is contained: another token would not help them.
     pub fn challenges(&self) -> Vec<String> {
+        if self.row == problem::CONTAINED {
+            return Vec::new();
+        }
         let metadata = format!(r#"resource_metadata="{}""#, quotable(&self.resource_metadata));
         let error = self.error.map_or_else(String::new, |error| {
             format!(r#"error="{error}", error_description="{}", "#, quotable(&self.why))

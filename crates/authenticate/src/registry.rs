@@ -3,9 +3,10 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use chancery_model::{Agent, AgentKind, Blueprint, Standing, Timestamp};
+use chancery_model::{Agent, AgentKind, Blueprint, ContainmentId, Standing, Timestamp};
 
 use crate::authenticator::Authenticator;
+use crate::containments::Set;
 use crate::directory::{AgentSlot, Names};
 
 /// How many agents are taken at once. In between whoever changes agents gets a turn.
@@ -48,6 +49,8 @@ pub struct Listed {
     pub agent: Arc<Agent>,
     /// Its own state and its blueprint's taken together.
     pub standing: Standing,
+    /// The containment that stops it, if one does.
+    pub contained: Option<ContainmentId>,
 }
 
 impl Authenticator {
@@ -55,7 +58,7 @@ impl Authenticator {
     /// changed or given up, so that whoever follows the pages sees every agent that was there at the first one.
     pub fn list(&self, filter: &AgentFilter, after: Option<&str>, limit: usize) -> Page {
         let now = self.clock.now();
-        let wanted = Wanted::of(filter, now);
+        let wanted = Wanted::of(filter, now, self.directory.containments().now());
         let mut page = Page { agents: Vec::new(), total: 0, next: None };
         let mut from = filter.prefix.clone().map_or(Bound::Unbounded, Bound::Included);
         while let Some(last) = self.stretch(filter, from, |slot| {
@@ -79,7 +82,9 @@ impl Authenticator {
     /// One agent with its standing, by id or name.
     pub fn listed(&self, id_or_name: &str) -> Option<Listed> {
         let slot = self.directory.agent(id_or_name)?;
-        Some(Listed { standing: slot.standing(self.clock.now()), agent: slot.agent() })
+        let (standing, agent) = (slot.standing(self.clock.now()), slot.agent());
+        let contained = self.directory.containments().now().and_then(|set| set.holder(&agent));
+        Some(Listed { standing, agent, contained })
     }
 
     /// One blueprint as it is now.
@@ -106,11 +111,12 @@ struct Wanted<'a> {
     filter: &'a AgentFilter,
     text: Option<String>,
     now: Timestamp,
+    contained: Option<Arc<Set>>,
 }
 
 impl<'a> Wanted<'a> {
-    fn of(filter: &'a AgentFilter, now: Timestamp) -> Self {
-        Self { filter, text: filter.text.as_deref().map(str::to_lowercase), now }
+    fn of(filter: &'a AgentFilter, now: Timestamp, contained: Option<Arc<Set>>) -> Self {
+        Self { filter, text: filter.text.as_deref().map(str::to_lowercase), now, contained }
     }
 
     fn takes(&self, slot: &AgentSlot) -> Option<Listed> {
@@ -121,7 +127,12 @@ impl<'a> Wanted<'a> {
             && is(&filter.owner, &agent.owner)
             && self.text.as_deref().is_none_or(|text| says(&agent, text));
         let standing = slot.standing(self.now);
-        (kept && filter.standing.is_none_or(|wanted| wanted == standing)).then_some(Listed { agent, standing })
+        let contained = || self.contained.as_ref().and_then(|set| set.holder(&agent));
+        (kept && filter.standing.is_none_or(|wanted| wanted == standing)).then(|| Listed {
+            contained: contained(),
+            standing,
+            agent: agent.clone(),
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chancery_model::{
     Agent, Change, Draft, Epoch, Kind, Limit, Person, Session, SessionId, SessionState, Stated, Timestamp, Who, Why,
-    canonical,
+    canonical, problem,
 };
 use chancery_store::{BoxFuture, Durable, StoreError, Tx};
 
@@ -12,6 +12,7 @@ use crate::authenticator::Authenticator;
 use crate::directory::{AgentSlot, SessionSlot};
 use crate::jose::sha256;
 use crate::lineage::Lineage;
+use crate::refused::Reason;
 
 /// How many sessions may hang on each other, for each agent that a chain may have: its own, one that it hands over, and
 /// tasks.
@@ -31,6 +32,9 @@ pub enum SessionError {
     /// What it hangs on admits nothing any more.
     #[error("{0}")]
     Stopped(String),
+    /// It, or somebody whom it hangs on, is contained.
+    #[error("{0}")]
+    Contained(String),
     /// The agent is not made of what was approved.
     #[error("{0}")]
     Manifest(String),
@@ -48,6 +52,15 @@ pub enum SessionError {
     /// The store failed.
     #[error("{0}")]
     Store(#[from] StoreError),
+}
+
+impl From<Reason> for SessionError {
+    fn from(reason: Reason) -> Self {
+        match reason.row {
+            problem::CONTAINED => Self::Contained(reason.why),
+            _ => Self::Stopped(reason.why),
+        }
+    }
 }
 
 /// What is written in the commit that opens a session: whatever it is opened with is used up there.
@@ -162,6 +175,7 @@ impl Authenticator {
     /// Opens a session. It is durable, and ends with its agent and its parent, before this returns.
     pub(crate) async fn open_session(&self, opening: Opening<'_>) -> Result<Arc<SessionSlot>, SessionError> {
         let (agent, now) = (opening.slot.agent(), self.clock.now());
+        opening.slot.demand_open(opening.instance)?;
         self.refuse_too_many(opening.slot, &agent, now)?;
         self.refuse_too_deep(opening.parent)?;
         // The epoch is the one of before the look at the manifest: an approval in between ends the session.
@@ -249,7 +263,7 @@ impl Authenticator {
         }
         session.admits(now, slot.used(), own.epoch())?;
         demand_same(manifest, &session)?;
-        self.in_force(&slot, now).map_err(|reason| SessionError::Stopped(reason.why))?;
+        self.in_force(&slot, now)?;
         let used = Session { used_at: now, ..(*session).clone() };
         let lineage = Lineage::of(&slot);
         let human = lineage.human.as_ref().map(|person| person.name.clone());

@@ -21,6 +21,7 @@ mod blueprints;
 mod caller;
 mod clients;
 mod consent;
+mod containments;
 mod dpop;
 mod enrol;
 mod exchange;
@@ -31,6 +32,8 @@ mod token;
 
 pub(crate) const START: i64 = 1_795_000_000;
 pub(crate) const AUDIENCE: &str = "http://127.0.0.1:8420/mcp/crm";
+/// Where callers of [`AUDIENCE`] go.
+pub(crate) const DOOR: crate::At<'static> = crate::At { audience: AUDIENCE, server: "crm", tool: None };
 pub(crate) const ISSUER: &str = "http://127.0.0.1:8420";
 pub(crate) const TOKEN_URL: &str = "http://127.0.0.1:8420/oauth/token";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

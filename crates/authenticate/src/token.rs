@@ -29,6 +29,7 @@ mod jwt_bearer;
 mod refresh_token;
 mod scope;
 
+pub(crate) use authorization_code::overtaken;
 pub use elsewhere::{Partner, Transactions};
 pub(crate) use form::Form;
 pub(crate) use identity_assertion::PROFILE;
@@ -255,6 +256,7 @@ impl From<SessionError> for OauthError {
     fn from(e: SessionError) -> Self {
         match e {
             SessionError::Store(e) => Self::new(problem::STORE_FAILED, "temporarily_unavailable", e.to_string()),
+            SessionError::Contained(why) => Self::new(problem::CONTAINED, "invalid_grant", why),
             SessionError::Manifest(why) => Self::new(problem::MANIFEST_UNAPPROVED, "unauthorized_client", why),
             SessionError::TooDeep(_) => Self::new(problem::BAD_LIMITS, "invalid_request", e.to_string()),
             SessionError::TooMany { .. } => Self::new(problem::TOO_BUSY, "temporarily_unavailable", e.to_string()),

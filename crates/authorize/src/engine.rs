@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use cedar_policy_core::ast::EntityUID;
-use chancery_model::problem::{BAD_GRANT, NOT_READY, Problem};
+use chancery_model::problem::{BAD_GRANT, NOT_READY, Problem, Row};
 use chancery_model::{Agent, Blueprint, Covered, Grant, Timestamp, Tool};
 
 use crate::authzen::Question;
@@ -41,8 +41,22 @@ pub struct Engine {
     changing: Mutex<()>,
     /// Counts changes. Each counts once it is seen by every decision that begins, and before it is acknowledged.
     changes: AtomicU64,
+    veto: Veto,
     #[cfg(feature = "faults")]
     fault: Option<Fault>,
+}
+
+/// Somebody who says of a question whether it is denied, whatever the policies say: with a row and a reason.
+pub type Objects = dyn Fn(&Question<'_>) -> Option<(Row, String)> + Send + Sync;
+
+/// Them, if there are any.
+#[derive(Default)]
+struct Veto(OnceLock<Box<Objects>>);
+
+impl std::fmt::Debug for Veto {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Veto").finish_non_exhaustive()
+    }
 }
 
 /// A way for the engine to be wrong, so that tests can show that they would notice.
@@ -89,6 +103,7 @@ impl Engine {
             templates: Mutex::default(),
             changing: Mutex::default(),
             changes: AtomicU64::default(),
+            veto: Veto::default(),
             #[cfg(feature = "faults")]
             fault: None,
         }
@@ -107,6 +122,12 @@ impl Engine {
     #[cfg(feature = "faults")]
     pub fn faulty(snapshot: Snapshot, fault: Fault) -> Self {
         Self { fault: Some(fault), ..Self::new(snapshot) }
+    }
+
+    /// Asks this first, of every question of AuthZEN. Whoever was there before stays.
+    pub fn set_veto(&self, objects: Box<Objects>) {
+        // There is one server around an engine.
+        let _ = self.veto.0.set(objects);
     }
 
     /// The version of the policy set in force.
@@ -323,6 +344,9 @@ impl Engine {
         let state = self.state.load();
         if !state.ready {
             return not_ready(&state);
+        }
+        if let Some((row, why)) = self.veto.0.get().and_then(|objects| objects(&asked)) {
+            return Verdict::refused(&state.snapshot.version, row, why);
         }
         match query::evaluation(&state, asked, now) {
             Ok(query) => self.together(&state, &query, &query.asks(), &[], now),

@@ -42,8 +42,8 @@ pub use authzen::{
 };
 pub use call::{Acting, Asked, Asker, Facts, ServerAct, ToolCall};
 pub use diagnostic::{Diagnostic, Severity};
-pub use engine::Engine;
 pub use engine::delegate::{From, Link};
+pub use engine::{Engine, Objects};
 pub use explain::as_of;
 pub use files::Files;
 pub use json::Properties;

@@ -11,8 +11,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
-    admin, agent, approval, blueprint, channel, completion, connection, demo, doctor, finding, grant, group, key, log,
-    node, person, policy, secret, serve, session, signal, tool, trust, why,
+    admin, agent, approval, blueprint, break_glass, channel, completion, connection, containment, demo, doctor,
+    finding, grant, group, key, log, node, person, policy, secret, serve, session, signal, tool, trust, why,
 };
 use crate::{mcp, verbs};
 
@@ -95,6 +95,16 @@ pub enum Verb {
     /// Look at calls that wait for people, and take requests back
     #[command(subcommand)]
     Approval(approval::Verb),
+    /// Stop an agent, a blueprint, a session, a tool or everything at once, and wait until it has stopped
+    Kill(containment::Kill),
+    /// Let what was killed go again
+    Unkill(containment::Unkill),
+    /// Make a person an administrator for a while, on the record
+    #[command(subcommand)]
+    BreakGlass(break_glass::Verb),
+    /// Look at what is contained
+    #[command(subcommand)]
+    Containment(containment::Verb),
     /// Check, test, format and load policies
     #[command(subcommand)]
     Policy(policy::Verb),

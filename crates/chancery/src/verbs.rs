@@ -12,9 +12,11 @@ pub mod admin;
 pub mod agent;
 pub mod approval;
 pub mod blueprint;
+pub mod break_glass;
 pub mod channel;
 pub mod completion;
 pub mod connection;
+pub mod containment;
 pub mod demo;
 pub mod doctor;
 pub mod finding;
@@ -81,6 +83,10 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Trust(verb) => trust::run(context, verb).await,
         Verb::Session(verb) => session::run(context, verb).await,
         Verb::Node(verb) => node::run(context, verb).await,
+        Verb::Kill(args) => containment::kill(context, args).await,
+        Verb::Unkill(args) => containment::unkill(context, args).await,
+        Verb::BreakGlass(verb) => break_glass::run(context, verb).await,
+        Verb::Containment(verb) => containment::run(context, verb).await,
         Verb::Person(verb) => person::run(context, verb).await,
         Verb::Group(verb) => group::run(context, verb).await,
         Verb::Admin(verb) => admin::run(context, verb).await,

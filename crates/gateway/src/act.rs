@@ -61,20 +61,23 @@ where
     // Caller: a token for exactly this server, proof of its key, an agent and a session in force at this moment.
     let caller = read::caller(gateway, &head)?;
     known.caller(&caller);
-    let slot = gateway.slots.take(&caller.agent.id)?;
+    let name = gateway.upstream(server).map_or_else(|_| server.into(), |upstream| upstream.name.clone());
+    let slot = gateway.slots.take(&caller, &name)?;
     let mut message = message?;
     known.message(&message, &head.headers);
 
-    // Session: the headers say what the body says, and an MCP session is used by nobody but its agent.
+    // Session: the headers say what the body says, the server is open, and an MCP session is used by nobody but its agent.
     let wire = wire::of(&head.headers, &message)?;
     known.wire(wire);
     let upstream = gateway.upstream(server)?;
+    read::opens(gateway, server, None)?;
     let place = gateway.sessions.place(&caller, upstream, wire, &head.headers, &message)?;
     known.elicits(wire::elicits(wire, &message, &place));
     let answered = approve::answered(&mut message)?;
 
     // Intend: which act, on which pinned tool or resource, with which arguments.
     let intent = intend(gateway, upstream, wire, &head.headers, &message, known).await?;
+    read::opens(gateway, server, intent.tool_name())?;
 
     // Decide: only an allow brings a permit. Where a policy wants people to approve it, they are asked.
     let allowed = decide(gateway, (&caller, known.reason()), &intent, answered).await?;
@@ -90,13 +93,15 @@ where
 
     // Inject: the upstream's credential, which the agent never sees. Whatever was waited for up to here, a caller who
     // was stopped meanwhile is not in force any more, nor is what allowed it if that was taken back; and nothing is
-    // waited for between this and the sending.
+    // waited for between this and the sending. Before it is looked at, it is said that something may be sent: whoever
+    // throws the kill switch waits for that to end.
     let reason = known.reason();
     let still = || {
-        read::still(gateway, &head, &caller)?;
+        read::still(gateway, &caller, server, intent.tool_name())?;
         decide::still(gateway, &caller, reason, &intent, &basis)
     };
     let credential = gateway.credential(upstream).await;
+    let sending = flight.sends(intent.tool_name());
     let ready = credential.and_then(|credential| {
         still()?;
         Ok((gateway.shared_child(upstream, &caller, &place, &credential)?, credential))
@@ -126,6 +131,7 @@ where
         renewal,
     };
     let answered: Result<_, Failure> = relay.unless_stopped(forward(permit, receipt, parcel)).await;
+    drop(sending);
 
     // After: the outcome is recorded, and the answer goes back without what is not for the agent.
     Ok(after(flight, relay, form, (upstream, &place), answered).await)

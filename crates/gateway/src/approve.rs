@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chancery_authenticate::jose::sha256;
-use chancery_authenticate::{Caller, Refused};
+use chancery_authenticate::{At, Caller, Refused};
 use chancery_model::problem;
 use chancery_model::{Approval, ApprovalId, Digest, Outcome, canonical};
 use chancery_oversee::approvals::{ApprovalError, Standing, Wanted};
@@ -141,7 +141,8 @@ async fn held(
     answered: Answered,
 ) -> Result<Standing, Refusal> {
     let mut said = gateway.approvals.said();
-    let audience = format!("{}/mcp/{}", gateway.config.public_url, wanted.server);
+    let audience = gateway.resource(wanted.server);
+    let at = At { audience: &audience, server: wanted.server, tool: wanted.definition.map(|_| wanted.target) };
     let patience =
         if answered == Answered::Goes { gateway.config.timeouts.approval } else { std::time::Duration::ZERO };
     let mut over = std::pin::pin!(tokio::time::sleep(patience));
@@ -153,7 +154,7 @@ async fn held(
         }
         tokio::select! {
             biased;
-            refused = stopped(gateway, caller, &audience) => return Err(read::stopped(refused)),
+            refused = stopped(gateway, caller, at) => return Err(read::stopped(refused)),
             () = over.as_mut() => return Ok(standing),
             _ = said.changed() => {}
             () = tokio::time::sleep(LOOK) => {}
@@ -161,8 +162,8 @@ async fn held(
     }
 }
 
-async fn stopped(gateway: &Gateway, caller: &Caller, audience: &str) -> Refused {
-    gateway.authenticator.stopped(caller, audience).await
+async fn stopped(gateway: &Gateway, caller: &Caller, at: At<'_>) -> Refused {
+    gateway.authenticator.stopped(caller, at).await
 }
 
 /// SHA-256 over everything that would run, and under whose authority.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chancery_authenticate::flows::{Flow, History};
 use chancery_authenticate::meters::Touch;
-use chancery_authenticate::{Caller, Refused, resource_metadata_path};
+use chancery_authenticate::{At, Caller, Refused, resource_metadata_path};
 use chancery_authorize::{Acting, Facts, Needs, Permit, ServerAct, ToolCall, Verdict};
 use chancery_model::problem::{self, Row};
 use chancery_model::{Decision, Outcome, Span, Timestamp};
@@ -230,8 +230,9 @@ impl Case<'_> {
     }
 
     async fn stopped(&self) -> Refused {
-        let audience = format!("{}/mcp/{}", self.gateway.config.public_url, self.intent.server);
-        self.gateway.authenticator.stopped(self.caller, &audience).await
+        let (server, tool) = (&*self.intent.server, self.intent.tool_name());
+        let audience = self.gateway.resource(server);
+        self.gateway.authenticator.stopped(self.caller, At { audience: &audience, server, tool }).await
     }
 
     /// The acts that are not done yet and would help: all of them together, or some alone.

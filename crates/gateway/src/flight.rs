@@ -13,7 +13,7 @@ use crate::gateway::Gateway;
 use crate::known::{Known, detail as shortened};
 use crate::refusal::{Refusal, Subject};
 use crate::sessions::Busy;
-use crate::slots::Slot;
+use crate::slots::{Sending, Slot};
 
 /// An open intent. Dropped without an end (the client went away, a stream broke off), it is indeterminate.
 pub(crate) struct Flight {
@@ -52,6 +52,11 @@ impl Flight {
     /// The intent's public name.
     pub(crate) fn id(&self) -> DecisionId {
         DecisionId(self.position)
+    }
+
+    /// Something may be sent from now on, until what is returned is dropped.
+    pub(crate) fn sends(&self, tool: Option<&str>) -> Option<Sending> {
+        self.slot.as_ref().map(|slot| slot.sends(tool))
     }
 
     /// It only carries messages: its end is no failure.

@@ -1,6 +1,7 @@
 //! The gateway: everything the path needs, opened once.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -103,6 +104,8 @@ pub struct Gateway {
     pub(crate) pins: Arc<Pins>,
     pub(crate) sessions: Sessions,
     pub(crate) slots: Slots,
+    /// How much was cut because somebody was contained.
+    pub(crate) cuts: AtomicU64,
     pub(crate) credentials: Credentials,
     pub(crate) connections: Arc<Connections>,
     pub(crate) contacts: Contacts,
@@ -117,7 +120,7 @@ pub struct Gateway {
     pub(crate) remembered: ArcSwapOption<Needs>,
     upstreams: HashMap<String, Upstream>,
     /// Child processes that serve requests without a session, by server and agent.
-    shared: Mutex<Shared>,
+    pub(crate) shared: Mutex<Shared>,
     pub(crate) reflected: Mutex<std::collections::HashSet<Arc<str>>>,
 }
 
@@ -152,6 +155,7 @@ impl Gateway {
         let gateway = Arc::new(Self {
             sessions: Sessions::new(clock.clone(), random.clone(), config.limits, config.timeouts),
             slots: Slots::new(&config.limits),
+            cuts: AtomicU64::new(0),
             credentials: Credentials::new(parts.secrets),
             connections,
             contacts: Contacts::default(),
@@ -260,6 +264,11 @@ impl Gateway {
             }
             keep
         });
+    }
+
+    /// The resource that tokens for one upstream server are for.
+    pub(crate) fn resource(&self, server: &str) -> String {
+        format!("{}/mcp/{server}", self.config.public_url)
     }
 
     /// The upstream of this name.

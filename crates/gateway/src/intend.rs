@@ -54,6 +54,11 @@ pub(crate) struct Given {
 }
 
 impl Intent {
+    /// The name of the tool, for a call.
+    pub(crate) fn tool_name(&self) -> Option<&str> {
+        self.tool.as_ref().map(|tool| tool.tool.name.as_str())
+    }
+
     /// Arguments of the tool that are repeated in headers.
     pub(crate) fn params(&self) -> &[ParamHeader] {
         self.tool.as_ref().map_or(&[], |tool| &tool.params)

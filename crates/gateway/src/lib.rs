@@ -14,6 +14,7 @@ mod config;
 mod connected;
 mod connection;
 mod contact;
+mod cut;
 mod decide;
 mod flight;
 mod forward;
@@ -48,6 +49,7 @@ pub use connection::{
     OAuth, OAuthMode, Progress, Reply,
 };
 pub use contact::Contact;
+pub use cut::{Confirmation, Reached, UnderWay};
 pub use gateway::{Gateway, OpenError, Parts, ToolsChanged};
 pub use inject::Secrets;
 pub use methods::action_of;

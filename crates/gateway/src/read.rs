@@ -1,7 +1,7 @@
 //! Reading a request: its body within limits, its message once, and the headers that say who sends it.
 
 use bytes::Bytes;
-use chancery_authenticate::{Caller, Refused, RequestFacts, ShownCertificates};
+use chancery_authenticate::{At, Caller, Refused, RequestFacts, ShownCertificates};
 use chancery_model::problem;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header, request};
 
@@ -79,10 +79,18 @@ pub(crate) fn caller(gateway: &Gateway, head: &request::Parts) -> Result<Caller,
     gateway.authenticator.caller(&facts).map_err(stopped)
 }
 
-/// Is the caller of this request still in force?
-pub(crate) fn still(gateway: &Gateway, head: &request::Parts, caller: &Caller) -> Result<(), Refusal> {
-    let url = format!("{}{}", gateway.config.public_url, head.uri.path());
-    gateway.authenticator.still(caller, &url).map_err(stopped)
+/// Is the caller of a request still in force, and is where it goes to open?
+pub(crate) fn still(gateway: &Gateway, caller: &Caller, server: &str, tool: Option<&str>) -> Result<(), Refusal> {
+    let audience = gateway.resource(server);
+    gateway.authenticator.still(caller, At { audience: &audience, server, tool }).map_err(stopped)
+}
+
+/// Is this place open to anybody?
+pub(crate) fn opens(gateway: &Gateway, server: &str, tool: Option<&str>) -> Result<(), Refusal> {
+    match gateway.authenticator.contained_place(server, tool) {
+        None => Ok(()),
+        Some(id) => Err(Refusal::new(problem::CONTAINED, rpc::DENIED, format!("{id} stops it"))),
+    }
 }
 
 /// The refusal of whoever is not in force.

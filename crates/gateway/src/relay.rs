@@ -2,10 +2,11 @@
 //! server remembered, so that only they can be answered.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use chancery_authenticate::Caller;
-use chancery_model::{ActResult, folded};
+use chancery_authenticate::{At, Caller, Refused};
+use chancery_model::{ActResult, folded, problem};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -23,6 +24,8 @@ const ASKS: [&str; 4] = ["ping", "sampling/createMessage", "elicitation/create",
 pub(crate) struct Relay {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) server: Arc<str>,
+    /// The tool that is called.
+    pub(crate) tool: Option<Arc<str>>,
     pub(crate) caller: Caller,
     pub(crate) reason: Option<String>,
     pub(crate) session: Option<Arc<McpSession>>,
@@ -54,6 +57,7 @@ impl Relay {
         Self {
             gateway: gateway.clone(),
             server: upstream.name.clone(),
+            tool: message.text("name").filter(|_| message.method() == "tools/call").map(Into::into),
             caller: caller.clone(),
             reason: reason.map(str::to_owned),
             session: None,
@@ -69,12 +73,21 @@ impl Relay {
         &self,
         doing: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let audience = format!("{}/mcp/{}", self.gateway.config.public_url, self.server);
+        let audience = self.gateway.resource(&self.server);
+        let at = At { audience: &audience, server: &self.server, tool: self.tool.as_deref() };
         tokio::select! {
             biased;
-            refused = self.gateway.authenticator.stopped(&self.caller, &audience) => Err(Failure::cut(&refused.why)),
+            refused = self.gateway.authenticator.stopped(&self.caller, at) => Err(self.cut(&refused)),
             done = doing => done,
         }
+    }
+
+    /// It is counted before it is gone.
+    fn cut(&self, refused: &Refused) -> Failure {
+        if refused.row == problem::CONTAINED {
+            self.gateway.cuts.fetch_add(1, Ordering::SeqCst);
+        }
+        Failure::cut(&refused.why)
     }
 
     /// A request that is answered when its stream ends, whenever that is.

@@ -188,6 +188,22 @@ impl Sessions {
         }
     }
 
+    /// Forgets all such sessions, and hands them over.
+    pub(crate) fn close_all(&self, such: impl Fn(&McpSession) -> bool) -> Vec<Arc<McpSession>> {
+        let closed: Vec<_> =
+            lock(&self.open).extract_if(|_, session| such(session)).map(|(_, session)| session).collect();
+        closed.iter().for_each(|session| session.end());
+        closed
+    }
+
+    /// How many such sessions are open, and how many of these have a child process of their own: by the session that they
+    /// are used in, and their server.
+    pub(crate) fn count(&self, such: impl Fn(&SessionId, &str) -> bool) -> (usize, usize) {
+        let open = lock(&self.open);
+        let such: Vec<_> = open.values().filter(|session| such(&session.within, &session.server)).collect();
+        (such.len(), such.iter().filter(|session| session.child().is_some()).count())
+    }
+
     /// Forgets sessions that were left unused.
     pub(crate) fn sweep(&self) {
         let now = self.clock.monotonic();
@@ -205,6 +221,24 @@ impl Sessions {
 }
 
 impl McpSession {
+    /// The session of the agent that it is used in.
+    pub(crate) fn within(&self) -> &SessionId {
+        &self.within
+    }
+
+    /// Its server.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The child process that is its own.
+    pub(crate) fn child(&self) -> Option<&Arc<Child>> {
+        match &self.link {
+            Link::Stdio(child) => Some(child),
+            Link::Http(_) => None,
+        }
+    }
+
     /// A session of the gateway's own, which nobody else can name.
     pub(crate) fn own(upstream: &Upstream, link: Link, agent: AgentId, within: SessionId) -> Arc<Self> {
         Arc::new(Self {

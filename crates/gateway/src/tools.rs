@@ -190,6 +190,9 @@ impl Gateway {
         let ancestors = ancestors(caller);
         let mut shown = Vec::new();
         for known in self.pins.approved(&upstream.name, listed) {
+            if self.authenticator.contained_place(&upstream.name, Some(&known.tool.name)).is_some() {
+                continue;
+            }
             if self.engine.lists(
                 acting(self, caller, reason, (&facts, &ancestors)),
                 &upstream.name,

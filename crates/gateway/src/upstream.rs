@@ -13,6 +13,7 @@ use crate::refusal::{Refusal, rpc};
 use crate::tools::ReviewError;
 
 pub(crate) mod http;
+mod line;
 pub(crate) mod stdio;
 
 /// One upstream server, ready to be reached.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Account, Agent, Blueprint, Client, ClientCertificate, ClientSecret, Grant, Group, Person, Session, Tool,
-    TrustSource,
+    Account, Agent, Blueprint, BreakGlass, Client, ClientCertificate, ClientSecret, Containment, Grant, Group, Person,
+    Session, Tool, TrustSource,
 };
 
 /// One changed noun, as it is after the commit. Observers of the store are told before the writer is,
@@ -40,4 +40,8 @@ pub enum Changed {
     Tool(Arc<Tool>),
     /// Made, renewed, cut: the row with this id. What it holds is read from the store.
     Connection(Arc<String>),
+    /// Put in force, lifted.
+    Containment(Arc<Containment>),
+    /// Opened, ended, reviewed.
+    BreakGlass(Arc<BreakGlass>),
 }

@@ -117,6 +117,14 @@ id!(
     /// A security event of others that waits for a human.
     HeldId, "hld_", "a held signal"
 );
+id!(
+    /// One throw of the kill switch.
+    ContainmentId, "ctm_", "a containment"
+);
+id!(
+    /// One break-glass elevation of a person.
+    BreakGlassId, "bgl_", "a break-glass"
+);
 
 fn unique(now: Timestamp, random: &dyn Random) -> String {
     let millis = u64::try_from(now.0 / 1000).unwrap_or(0);

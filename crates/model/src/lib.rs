@@ -7,11 +7,13 @@ mod account;
 mod agent;
 mod approval;
 mod blueprint;
+mod break_glass;
 mod certificate;
 mod change;
 mod client;
 mod client_secret;
 mod consent;
+mod containment;
 mod decision;
 mod entry;
 mod finding;
@@ -39,11 +41,13 @@ pub use account::Account;
 pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefused};
 pub use approval::{Approval, ApprovalKind, ApprovalState, Demand, Risk, Vote};
 pub use blueprint::{Blueprint, BlueprintRefused, BlueprintState, Standing};
+pub use break_glass::BreakGlass;
 pub use certificate::{CertificateRule, ClientCertificate};
 pub use change::Changed;
 pub use client::{Client, ClientKind};
 pub use client_secret::ClientSecret;
 pub use consent::Consent;
+pub use containment::{Containment, Scope};
 pub use decision::{Decision, Determining, NearMiss, Outcome, Share};
 pub use entry::{
     Authority, Body, Change, Commitment, DecodeError, Draft, Entry, Header, HeaderRef, Kind, Position,
@@ -53,8 +57,8 @@ pub use finding::{Finding, Severity};
 pub use grant::{Grant, GrantMode};
 pub use group::Group;
 pub use id::{
-    AgentId, ApprovalId, BadId, BlueprintId, DecisionId, GrantId, GroupId, HeldId, LoginId, PasskeyId, PersonId,
-    ProposalId, SessionId, StreamId,
+    AgentId, ApprovalId, BadId, BlueprintId, BreakGlassId, ContainmentId, DecisionId, GrantId, GroupId, HeldId,
+    LoginId, PasskeyId, PersonId, ProposalId, SessionId, StreamId,
 };
 pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};
 pub use limit::{BadLimits, Bound, Covered, LIMITS, Limit};

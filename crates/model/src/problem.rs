@@ -285,6 +285,25 @@ table! {
     APPROVAL_DENIED = "C2046", 403, "a human said no to it",
         "do not send it again: it is not asked for again before the request would have ended";
 
+    /// Somebody threw the kill switch.
+    CONTAINED = "C2050", 403, "it is contained",
+        "stop here: a person decides when it goes on; `chancery containment list` shows what is contained";
+    /// No such containment.
+    NO_CONTAINMENT = "C2051", 404, "no such containment",
+        "see `chancery containment list --all`";
+    /// What is to be contained is not there, or not named as it has to be.
+    BAD_CONTAINMENT = "C2052", 422, "that cannot be contained",
+        "name something that is there: `chancery kill --help` shows how";
+    /// The switch was thrown, and something that it covers was not seen to stop.
+    NOT_ACKNOWLEDGED = "C2053", 503, "it is contained, and not everything has confirmed that it stopped",
+        "throw the switch again; what does not stop then has to be stopped by hand";
+    /// No such break-glass.
+    NO_BREAK_GLASS = "C2054", 404, "no such break-glass",
+        "see `chancery break-glass list`";
+    /// A break-glass that is not given, or a review that is none.
+    BREAK_GLASS_REFUSED = "C2055", 409, "the break-glass is refused",
+        "somebody else reviews the last one first: `chancery break-glass review ID --note TEXT`";
+
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",
         "mend it and run `chancery policy check`";

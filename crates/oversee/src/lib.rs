@@ -4,6 +4,8 @@
 //! written, and the jobs run that carry them out.
 
 pub mod approvals;
+pub mod break_glass;
+pub mod containment;
 pub mod follow;
 pub mod notify;
 pub mod signals;

@@ -12,8 +12,10 @@ pub(crate) mod admin;
 pub(crate) mod agents;
 pub(crate) mod approvals;
 pub(crate) mod blueprints;
+pub(crate) mod break_glass;
 pub(crate) mod channels;
 pub(crate) mod connections;
+pub(crate) mod containments;
 pub(crate) mod decisions;
 pub(crate) mod enrolments;
 pub(crate) mod findings;
@@ -95,6 +97,13 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/connections/{server}", delete(connections::disconnect::handle))
         .route("/v1/connections/{server}/authorize", post(connections::authorize::handle))
         .route("/v1/connections/{server}/authorize/{id}", get(connections::progress::handle))
+        .route("/v1/containments", get(containments::list::handle).post(containments::contain::handle))
+        .route("/v1/containments/preview", post(containments::preview::handle))
+        .route("/v1/containments/{id}", get(containments::get::handle))
+        .route("/v1/containments/{id}/lift", post(containments::lift::handle))
+        .route("/v1/break-glass", get(break_glass::list).post(break_glass::open))
+        .route("/v1/break-glass/{id}/end", post(break_glass::end))
+        .route("/v1/break-glass/{id}/review", post(break_glass::review))
         .route("/v1/policies", get(policies::status::handle))
         .route("/v1/policies/reload", post(policies::reload::handle))
         .route("/v1/decisions/{id}", get(decisions::get::handle))

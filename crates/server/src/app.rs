@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use chancery_authenticate::spiffe::Domain;
 use chancery_authenticate::{Authenticator, ByCertificate, LogKey, Vault};
-use chancery_authorize::{Engine, Files, Snapshot, Sources};
+use chancery_authorize::{Engine, EntityRef, Files, Question, Snapshot, Sources};
 use chancery_fetch::Fetcher;
 use chancery_gateway::{Gateway, Parts};
-use chancery_model::problem::{BAD_CONFIG, INTERNAL, Problem, STORE_FAILED, UNSAFE_CONFIG};
+use chancery_model::problem::{BAD_CONFIG, CONTAINED, INTERNAL, Problem, Row, STORE_FAILED, UNSAFE_CONFIG};
 use chancery_model::{Changed, Clock, Random, Secret, Span};
 use chancery_oversee::approvals::Approvals;
 use chancery_oversee::follow::{Follower, Start};
@@ -391,6 +391,8 @@ async fn open_rooms(
     let workloads = open_workloads(&config, &authenticator).await?;
     filled.await.map_err(|e| Problem::new(INTERNAL, e.to_string()))??;
     authenticator.set_delegations(Box::new(Chains { engine: Arc::clone(&engine), clock: Arc::clone(&clock) }));
+    let looking = Arc::clone(&authenticator);
+    engine.set_veto(Box::new(move |asked| contained(&looking, asked)));
     let settled = policies.clone();
     let approvals = Arc::new(Approvals::new(
         settings::approvals(&config),
@@ -435,12 +437,12 @@ async fn open_rooms(
     let started = clock.now();
     Ok(Rooms {
         config,
+        random,
         access: Access::at(&url),
         url,
         people_url,
         started,
         clock,
-        random,
         store,
         fetcher,
         signals,
@@ -534,8 +536,22 @@ fn follow(engine: &Engine, changed: &Changed) {
         | Changed::ClientCertificate(_)
         | Changed::Client(_)
         | Changed::TrustSource(_)
-        | Changed::Connection(_) => {}
+        | Changed::Connection(_)
+        | Changed::Containment(_)
+        | Changed::BreakGlass(_) => {}
     }
+}
+
+/// What other enforcers are told of whoever, or whatever, is contained.
+fn contained(authenticator: &Authenticator, asked: &Question<'_>) -> Option<(Row, String)> {
+    let agent = |entity: &EntityRef| (entity.kind == "Agent").then(|| authenticator.contained(&entity.id)).flatten();
+    let place = |entity: &EntityRef| match (entity.kind.as_str(), entity.id.split_once('/')) {
+        ("Server", _) => authenticator.contained_place(&entity.id, None),
+        ("Tool", Some((server, tool))) => authenticator.contained_place(server, Some(tool)),
+        _ => None,
+    };
+    let held = agent(asked.subject).or_else(|| agent(asked.resource)).or_else(|| place(asked.resource));
+    held.map(|id| (CONTAINED, format!("{id} stops it")))
 }
 
 fn follow_grant(engine: &Engine, grant: &chancery_model::Grant) {

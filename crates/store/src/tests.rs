@@ -23,6 +23,7 @@ mod group;
 mod nodes;
 mod nouns;
 mod opening;
+mod oversight;
 mod tree;
 
 /// Each look at it is a microsecond later.

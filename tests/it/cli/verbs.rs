@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use chancery_testkit::{HttpUpstream, TestApp};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -177,7 +177,7 @@ async fn status_doctor_completion_and_client_settings() {
         assert!(desk.ok(&format!("completion {shell}")).await.contains("chancery"), "{shell}");
     }
     let printed = desk.ok("mcp config --client vscode --as bot --server crm").await;
-    let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let printed: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(printed["servers"]["crm"]["type"], "stdio");
     desk.ok("mcp config --client cursor --as bot --server crm --write").await;
     assert!(read(&desk.app.directory().join(".cursor/mcp.json")).contains("\"mcpServers\""));
@@ -193,11 +193,11 @@ async fn errors_are_four_lines_or_one_object_with_an_exit_code() {
         "{}",
         missing.err
     );
-    let object: serde_json::Value = serde_json::from_str(&desk.run("agent get ghost -o json").await.err).unwrap();
+    let object: Value = serde_json::from_str(&desk.run("agent get ghost -o json").await.err).unwrap();
     assert_eq!((&object["code"], &object["exit"]), (&json!("C6001"), &json!(3)));
 
     let usage = desk.run("agnt list -o json").await;
-    let object: serde_json::Value = serde_json::from_str(&usage.err).unwrap();
+    let object: Value = serde_json::from_str(&usage.err).unwrap();
     assert_eq!((usage.exit, &object["code"]), (2, &json!("C7003")));
     assert_eq!(desk.run("agent register bot").await.exit, 2);
     desk.enrolled("bot").await;
@@ -335,6 +335,46 @@ async fn blueprints_and_their_instances() {
     assert_eq!(desk.json(&format!("agent manifest crm-late --approve {approved}")).await["digest"], shown["digest"]);
     assert_eq!(desk.run(&format!("agent manifest crm-late --approve {}", digest("0"))).await.exit, 8);
     assert_eq!(desk.json("blueprint manifest crm").await["digest"], json!(null));
+}
+
+#[tokio::test]
+async fn the_kill_switch_and_break_glass() {
+    let desk = Desk::open().await;
+    desk.enrolled("bot").await;
+    let preview = desk.json("kill agent bot --dry-run").await;
+    assert_eq!((&preview["agents"], &preview["already"]), (&json!(1), &Value::Null));
+    let unasked = desk.run("kill agent bot --reason odd").await;
+    assert_eq!(unasked.exit, 2, "a script says --yes: {}", unasked.err);
+    let unnamed = desk.run("kill agent --yes").await;
+    assert_eq!(unnamed.exit, 2, "{}", unnamed.err);
+    assert_eq!(desk.run("kill agent bto --yes").await.exit, 1, "there is no such agent");
+
+    let done = desk.run("kill agent bot --reason odd --yes -o json").await;
+    let thrown: Value = serde_json::from_str(&done.out).unwrap_or_else(|e| panic!("{e}: {}{}", done.out, done.err));
+    let id = thrown["id"].as_str().unwrap();
+    for said in ["record", "calls", "connections", "processes", "acknowledged after"] {
+        assert!(done.err.contains(said), "{said}: {}", done.err);
+    }
+    let again = desk.run("kill agent bot --yes").await;
+    assert!(again.exit == 0 && again.err.contains("it was contained before"), "{}", again.err);
+    assert_eq!(desk.ok("containment list -o name").await.trim(), id);
+    assert_eq!(desk.json(&format!("containment get {id}")).await["reason"], "odd");
+    assert_eq!(desk.run(&format!("unkill {id}")).await.exit, 2, "a reason is needed");
+    let lifted = desk.run(&format!("unkill {id} --reason mended")).await;
+    assert!(lifted.exit == 0 && lifted.err.contains("sessions from before stay ended"), "{}", lifted.err);
+    assert_eq!(desk.ok("containment list -o name").await, "");
+    assert_eq!(desk.run("containment get ctm_x").await.exit, 3);
+    let everything = desk.json("kill everything --reason drill --yes").await;
+    assert_eq!(everything["scope"], "everything");
+
+    desk.ok("person add mara@example.com").await;
+    let glass = desk.json("break-glass open mara@example.com --reason night --minutes 5").await;
+    let id = glass["id"].as_str().unwrap();
+    assert!(desk.ok("finding list").await.contains(id));
+    assert_eq!(desk.run("break-glass open mara@example.com --reason again").await.exit, 8);
+    desk.ok(&format!("break-glass end {id}")).await;
+    desk.ok(&format!("break-glass review {id} --note fine")).await;
+    assert_eq!(desk.json("break-glass list").await[0]["review"], "fine");
 }
 
 #[tokio::test]

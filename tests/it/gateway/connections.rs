@@ -375,22 +375,27 @@ async fn others_read_who_we_are_and_which_key_is_ours() {
     assert_eq!(app.http().get(&app.at("/connections/jwks")).await.ok(), keys, "it is the same after a restart");
 }
 
-/// A call waits at the authorization server while its agent is suspended: it is not sent again.
+/// A call waits at the authorization server while its agent, or where it goes, is stopped: it is not sent again.
 #[tokio::test]
 async fn whoever_is_stopped_while_a_token_is_renewed_does_not_pass() {
-    let world = World::start().await;
-    let (app, agent) = started(&world, by_person()).await;
-    connect(&app).await;
-    assert!(works(&call(&agent).await));
-    world.take_back();
-    world.set(|behaviour| behaviour.refreshing = Refreshing::Waits);
-    let (waiting, before) = (tokio::spawn(async move { call(&agent).await }), world.calls());
-    world.is_asked().await;
-    app.admin("POST", "/v1/agents/reader/suspend", json!({"reason": "stolen"})).await.ok();
-    world.answer();
-    let refused = waiting.await.unwrap();
-    assert!(!works(&refused), "{refused}");
-    assert_eq!(world.calls(), before);
+    for kill in [None, Some(("agent", "reader")), Some(("server", SERVER)), Some(("tool", "crm/headers"))] {
+        let world = World::start().await;
+        let (app, agent) = started(&world, by_person()).await;
+        connect(&app).await;
+        assert!(works(&call(&agent).await));
+        world.take_back();
+        world.set(|behaviour| behaviour.refreshing = Refreshing::Waits);
+        let (waiting, before) = (tokio::spawn(async move { call(&agent).await }), world.calls());
+        world.is_asked().await;
+        match kill {
+            None => app.admin("POST", "/v1/agents/reader/suspend", json!({"reason": "stolen"})).await.ok(),
+            Some((scope, subject)) => crate::kill::kill(&app, scope, subject).await,
+        };
+        world.answer();
+        let refused = waiting.await.unwrap();
+        assert!(!works(&refused), "{refused}");
+        assert_eq!(world.calls(), before, "{kill:?}");
+    }
 }
 
 /// A call waits at the authorization server, for its first token or for another one, while what allowed it is taken

@@ -235,7 +235,7 @@ impl Flow {
             let answer = self.app.http().post(&url, &headers, &ping).await;
             nonce = answer.header("dpop-nonce");
             if answer.status != 401 {
-                return true;
+                return !answer.text().contains("C2050");
             }
         }
         false

@@ -18,7 +18,7 @@ use crate::people::SignedIn;
 use crate::token::{Call, Form, OauthError, TokenRequest};
 
 /// How long a device waits for its person.
-const LIFETIME: Span = Span::minutes(10);
+pub(crate) const LIFETIME: Span = Span::minutes(10);
 /// How long it waits between two questions, at the least.
 const INTERVAL: Span = Span::seconds(5);
 /// How many of one client may wait.

@@ -8,7 +8,7 @@ use super::asked::{READING, bad};
 use super::stored;
 use crate::authenticator::Authenticator;
 use crate::jose::{encode, sha256};
-use crate::token::{Call, Form, OauthError, TokenRequest};
+use crate::token::{Call, Form, OauthError, TokenRequest, overtaken};
 
 /// How long a request may wait until its person is shown it.
 const LIFETIME: Span = Span::seconds(60);
@@ -119,8 +119,12 @@ impl Authenticator {
         let found = consents::pushed(&self.store, &hash, self.clock.now() - read).await.map_err(|e| stored(&e))?;
         let pushed = found.ok_or_else(|| refused("the `request_uri` is wrong, was answered, or expired"))?;
         // The name or the id of an agent is the same client.
-        if self.client_of(client_id).await?.id != pushed.client {
+        let client = self.client_of(client_id).await?;
+        if client.id != pushed.client {
             return Err(refused("the `request_uri` is another client's"));
+        }
+        if let Some(slot) = self.directory.agent_of(&client.agent) {
+            slot.refuse_older(pushed.expires_at - LIFETIME).map_err(overtaken)?;
         }
         Ok((hash, pushed.form))
     }

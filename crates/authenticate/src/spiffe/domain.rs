@@ -78,6 +78,7 @@ pub struct X509Issued {
     pub key: Zeroizing<Vec<u8>>,
     /// From then on it is nothing.
     pub expires: Timestamp,
+    made: Timestamp,
     renew: Timestamp,
     epoch: Epoch,
 }
@@ -141,21 +142,24 @@ impl Domain {
 
     /// May this workload have an SVID now?
     pub fn admits(&self, workload: &Workload) -> Result<SpiffeId, DomainError> {
-        self.agent(&workload.agent)?;
+        self.agent(&workload.agent, workload.instance.as_deref())?;
         Ok(self.id(workload)?)
     }
 
     /// The workload's X.509-SVID: the one it has, or after half of that one's life the next.
     pub async fn x509_svid(&self, workload: &Workload) -> Result<Arc<X509Issued>, DomainError> {
-        let slot = self.agent(&workload.agent)?;
+        let slot = self.agent(&workload.agent, workload.instance.as_deref())?;
         let (agent, epoch) = (slot.agent(), slot.epoch());
         let place = (agent.id.clone(), workload.instance.clone());
         let mut issued = self.issued.lock().await;
-        if let Some(has) = issued.get(&place).filter(|has| has.epoch == epoch && self.now() < has.renew) {
-            return self.still(&workload.agent, epoch).map(|()| Arc::clone(has));
+        let good = |has: &&Arc<X509Issued>| {
+            has.epoch == epoch && self.now() < has.renew && slot.refuse_older(has.made).is_ok()
+        };
+        if let Some(has) = issued.get(&place).filter(good) {
+            return self.still(workload, (epoch, has.made)).map(|()| Arc::clone(has));
         }
         let made = Arc::new(self.make_x509(workload, &agent, epoch).await?);
-        self.still(&workload.agent, epoch)?;
+        self.still(workload, (epoch, made.made))?;
         issued.insert(place, Arc::clone(&made));
         Ok(made)
     }
@@ -163,7 +167,7 @@ impl Domain {
     /// A JWT-SVID for exactly these audiences.
     pub async fn jwt_svid(&self, workload: &Workload, audiences: &[String]) -> Result<JwtIssued, DomainError> {
         check_audiences(audiences)?;
-        let slot = self.agent(&workload.agent)?;
+        let slot = self.agent(&workload.agent, workload.instance.as_deref())?;
         let (agent, epoch) = (slot.agent(), slot.epoch());
         let (id, now) = (self.id(workload)?, self.now());
         let rings = self.rings().await?;
@@ -175,7 +179,7 @@ impl Domain {
         let token = signer.sign_jws(&header, &claims).map_err(KeysError::from)?;
         let said = json!({"audience": audiences, "expires_at": expires.rfc3339()});
         self.record(workload, &agent, &id, ("jwt", &token_id), said).await?;
-        self.still(&workload.agent, epoch)?;
+        self.still(workload, (epoch, now))?;
         Ok(JwtIssued { id, token: Secret::new(token) })
     }
 
@@ -184,9 +188,9 @@ impl Domain {
     pub async fn validate(&self, token: &str, audience: &str) -> Result<JwtSvid, SvidRefused> {
         let bundle = self.bundle().await.map_err(|e| SvidRefused::new(e.to_string()))?;
         let svid = verify_among(token, &bundle, audience, self.now())?;
-        let named = svid.id.path().strip_prefix("/agent/").and_then(|path| path.split('/').next());
-        let agent = named.ok_or_else(|| SvidRefused::new(format!("`{}` is no agent", svid.id)))?;
-        self.agent(agent).map_err(|e| SvidRefused::new(e.to_string()))?;
+        let mut named = svid.id.path().strip_prefix("/agent/").into_iter().flat_map(|path| path.split('/'));
+        let agent = named.next().ok_or_else(|| SvidRefused::new(format!("`{}` is no agent", svid.id)))?;
+        self.agent(agent, named.next()).map_err(|e| SvidRefused::new(e.to_string()))?;
         Ok(svid)
     }
 
@@ -203,24 +207,27 @@ impl Domain {
         self.record(workload, agent, &id, ("x509", &encode(&serial)), said).await?;
         let renew = now + Span(LONGEST_LEAF.0 / 2);
         let key = key.material().map_err(KeysError::from)?;
-        Ok(X509Issued { id, certificate, key, expires, renew, epoch })
+        Ok(X509Issued { id, certificate, key, expires, made: now, renew, epoch })
     }
 
     /// After a wait: an agent that was stopped meanwhile gets nothing, also when it was resumed already.
-    fn still(&self, name: &str, epoch: Epoch) -> Result<(), DomainError> {
-        if self.agent(name)?.epoch() == epoch {
+    fn still(&self, workload: &Workload, (epoch, since): (Epoch, Timestamp)) -> Result<(), DomainError> {
+        let name = &workload.agent;
+        let slot = self.agent(name, workload.instance.as_deref())?;
+        if slot.epoch() == epoch && slot.refuse_older(since).is_ok() {
             return Ok(());
         }
         let why = format!("agent `{name}` was stopped or changed while its SVID was made: ask again");
-        Err(DomainError::Stopped { agent: name.to_owned(), why })
+        Err(DomainError::Stopped { agent: name.clone(), why })
     }
 
     /// Who may have an SVID: an agent that nobody stopped, in its time. It needs no key of its own: the mapping of its
     /// workload, which only the configuration can state, stands for it.
-    fn agent(&self, name: &str) -> Result<Arc<AgentSlot>, DomainError> {
+    fn agent(&self, name: &str, copy: Option<&str>) -> Result<Arc<AgentSlot>, DomainError> {
         let stopped = |why: String| DomainError::Stopped { agent: name.to_owned(), why };
         let found = self.authenticator.directory.agent(name);
         let slot = found.ok_or_else(|| stopped(format!("there is no agent `{name}`")))?;
+        slot.demand_open(copy).map_err(|reason| stopped(reason.why))?;
         match slot.standing(self.now()) {
             Standing::Active | Standing::Registered => Ok(slot),
             other => Err(stopped(other.why(&slot.agent()).unwrap_or_default())),

@@ -122,7 +122,7 @@ async fn a_suspended_blueprint_stops_tokens_and_calls_of_its_instances() {
     let (one, two) = (world.instance("crm-1").await, world.instance("crm-2").await);
     let (first, second) = (world.asked(&one, &[]).await.unwrap(), world.asked(&two, &[]).await.unwrap());
     let caller = world.calls(&one, &first).unwrap();
-    assert!(world.auth.still(&caller, super::AUDIENCE).is_ok());
+    assert!(world.auth.still(&caller, super::DOOR).is_ok());
     let other = world.token().await;
 
     world.blueprint_becomes(|blueprint| blueprint.suspend().unwrap()).await;
@@ -135,7 +135,7 @@ async fn a_suspended_blueprint_stops_tokens_and_calls_of_its_instances() {
             assert!(refused.description.contains(STOPPED), "{}", refused.description);
         }
     }
-    assert!(world.auth.still(&caller, super::AUDIENCE).is_err(), "a call that is under way");
+    assert!(world.auth.still(&caller, super::DOOR).is_err(), "a call that is under way");
     assert_eq!(world.auth.sessions().len(), 1, "only the one of an agent of no blueprint");
     assert!(world.call_now(&other).is_ok(), "an agent of no blueprint goes on");
 

@@ -3,7 +3,7 @@
 use chancery_model::{Agent, BearerUse, Span};
 use proptest::prelude::*;
 
-use super::{AUDIENCE, World, form};
+use super::{AUDIENCE, DOOR, World, form};
 use crate::jose::{decode, encode};
 use crate::{RequestFacts, Retiring};
 
@@ -87,20 +87,20 @@ async fn a_suspended_agents_next_call_is_refused_although_its_token_lives() {
 async fn an_admitted_caller_is_in_force_until_it_is_stopped() {
     let world = World::new().await;
     let caller = world.call_now(&world.token().await).unwrap();
-    assert!(world.auth.still(&caller, AUDIENCE).is_ok());
+    assert!(world.auth.still(&caller, DOOR).is_ok());
     world.change("crm", |agent| agent.suspend().unwrap()).await;
-    let refused = world.auth.still(&caller, AUDIENCE).unwrap_err();
+    let refused = world.auth.still(&caller, DOOR).unwrap_err();
     assert_eq!((refused.row.code, refused.error), ("C1006", Some("invalid_token")));
     world.change("crm", |agent| agent.resume(false).unwrap()).await;
-    assert_eq!(world.auth.still(&caller, AUDIENCE).unwrap_err().row.code, "C1005", "it is another epoch");
+    assert_eq!(world.auth.still(&caller, DOOR).unwrap_err().row.code, "C1005", "it is another epoch");
 
     let caller = world.call_now(&world.token().await).unwrap();
     world.auth.end_session(&caller.session.id, "local:1000").await.unwrap();
-    assert_eq!(world.auth.still(&caller, AUDIENCE).unwrap_err().row.code, "C1005");
+    assert_eq!(world.auth.still(&caller, DOOR).unwrap_err().row.code, "C1005");
 
     let caller = world.call_now(&world.token().await).unwrap();
     world.clock.advance(Span::days(400));
-    assert!(world.auth.still(&caller, AUDIENCE).is_err());
+    assert!(world.auth.still(&caller, DOOR).is_err());
 }
 
 /// Not at the next look, but with the change itself: nothing else happens between the two polls.
@@ -111,7 +111,7 @@ async fn whoever_waits_for_a_caller_to_be_stopped_is_told_with_the_change() {
     const NOW: Duration = Duration::ZERO;
     let world = World::new().await;
     let caller = world.call_now(&world.token().await).unwrap();
-    let mut stopped = pin!(world.auth.stopped(&caller, AUDIENCE));
+    let mut stopped = pin!(world.auth.stopped(&caller, DOOR));
     assert!(tokio::time::timeout(NOW, stopped.as_mut()).await.is_err());
     world.token().await;
     assert!(tokio::time::timeout(NOW, stopped.as_mut()).await.is_err(), "others open sessions");
@@ -119,7 +119,7 @@ async fn whoever_waits_for_a_caller_to_be_stopped_is_told_with_the_change() {
     assert_eq!(tokio::time::timeout(NOW, stopped.as_mut()).await.unwrap().row.code, "C1005");
 
     let caller = world.call_now(&world.token().await).unwrap();
-    let mut stopped = pin!(world.auth.stopped(&caller, AUDIENCE));
+    let mut stopped = pin!(world.auth.stopped(&caller, DOOR));
     assert!(tokio::time::timeout(NOW, stopped.as_mut()).await.is_err());
     world.change("crm", |agent| agent.suspend().unwrap()).await;
     assert_eq!(tokio::time::timeout(NOW, stopped.as_mut()).await.unwrap().row.code, "C1006");

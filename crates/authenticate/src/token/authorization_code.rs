@@ -14,8 +14,9 @@ use super::{Call, OauthError, TokenBody, Wanted};
 use crate::access::Binding;
 use crate::authenticator::Authenticator;
 use crate::clients::Known;
-use crate::consent::{challenge_of, stored};
+use crate::consent::{CODE, challenge_of, stored};
 use crate::jose::sha256;
+use crate::refused::Reason;
 use crate::sessions::{Beside, Opening, SessionError};
 
 pub(super) const GRANT: &str = "authorization_code";
@@ -49,6 +50,7 @@ impl Authenticator {
         if now >= code.expires_at {
             return Err(unknown());
         }
+        known.client.slot.refuse_older(code.expires_at - CODE).map_err(overtaken)?;
         let resource = self.granted_resource(call, &code.consent)?;
         let binding = self.binding(call, &known.client)?;
         let redeem: Beside = Box::new(move |tx, session| {
@@ -198,4 +200,10 @@ fn unknown() -> OauthError {
 
 pub(super) fn refused(why: impl Into<String>) -> OauthError {
     OauthError::new(problem::BAD_GRANT_TOKEN, "invalid_grant", why)
+}
+
+/// Something stopped what was to be exchanged for a token.
+pub(crate) fn overtaken(reason: Reason) -> OauthError {
+    let row = if reason.row == problem::CONTAINED { reason.row } else { problem::BAD_GRANT_TOKEN };
+    OauthError::new(row, "invalid_grant", reason.why)
 }

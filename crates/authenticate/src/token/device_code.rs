@@ -4,10 +4,10 @@
 use chancery_model::problem;
 use chancery_store::{StoreError, device_codes};
 
-use super::authorization_code::{Redeemed, holds, refused};
+use super::authorization_code::{Redeemed, holds, overtaken, refused};
 use super::{Call, OauthError, TokenBody};
 use crate::authenticator::Authenticator;
-use crate::consent::stored;
+use crate::consent::{DEVICE_CODE, stored};
 use crate::jose::sha256;
 use crate::sessions::Beside;
 
@@ -40,6 +40,7 @@ impl Authenticator {
             None if answered => return not_yet("access_denied", "the person did not allow it"),
             None => return not_yet("authorization_pending", "the person has not answered yet"),
         };
+        known.client.slot.refuse_older(code.expires_at - DEVICE_CODE).map_err(overtaken)?;
         let resource = self.granted_resource(call, &consent)?;
         let binding = self.binding(call, &known.client)?;
         let redeem: Beside = Box::new(move |tx, session| {

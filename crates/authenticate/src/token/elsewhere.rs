@@ -6,6 +6,7 @@ use chancery_model::{Authority, Change, Covered, Draft, Kind, Limit, Secret, Spa
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::authorization_code::overtaken;
 use super::exchange::Exchange;
 use super::form::request;
 use super::{Call, OauthError, TokenBody};
@@ -169,8 +170,7 @@ impl Authenticator {
         let draft = exchange.draft(now, noun, id, audience);
         let stored = self.store.append(draft).await;
         stored.map_err(|e| OauthError::new(problem::STORE_FAILED, "temporarily_unavailable", e.to_string()))?;
-        self.in_force(&exchange.subject.session, self.clock.now())
-            .map_err(|reason| OauthError::new(problem::BAD_GRANT_TOKEN, "invalid_grant", reason.why))?;
+        self.in_force(&exchange.subject.session, self.clock.now()).map_err(overtaken)?;
         let keys = self.keys.load();
         let header = keys.signing.header(typ, &format!(r#","kid":"{}""#, keys.signing.public().thumbprint_text()));
         let token = keys.signing.sign_jws(&header, claims);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use chancery_model::{AgentId, Covered, Limit, Stated, problem};
 
+use super::authorization_code::overtaken;
 use super::elsewhere::{ID_JAG, TXN_TOKEN};
 use super::form::request;
 use super::{Call, OauthError, TokenBody, Wanted};
@@ -111,7 +112,7 @@ impl Authenticator {
         if now >= access.expires || now < access.not_before {
             return Err(refused("the subject or actor token expired, or is not valid yet"));
         }
-        self.in_force(&access.session, now).map_err(|reason| refused(reason.why))?;
+        self.in_force(&access.session, now).map_err(overtaken)?;
         Ok(access)
     }
 

@@ -13,7 +13,7 @@ use chancery_model::{Secret, Session, Timestamp, problem};
 use chancery_store::refresh_tokens::{self, RefreshToken};
 use chancery_store::{StoreError, Tx, sessions};
 
-use super::authorization_code::refused;
+use super::authorization_code::{overtaken, refused};
 use super::{Call, OauthError, TokenBody, Wanted};
 use crate::access::Binding;
 use crate::authenticator::Authenticator;
@@ -108,7 +108,7 @@ impl Authenticator {
             return Err(self.used_twice(&token).await?);
         }
         let session = self.directory.session(&token.session).ok_or_else(unknown)?;
-        self.in_force(&session, self.clock.now()).map_err(|reason| refused(reason.why))?;
+        self.in_force(&session, self.clock.now()).map_err(overtaken)?;
         demand_same(form.manifest()?.as_ref(), &session.session())?;
         let resource = match form.one("resource")? {
             Some(_) => self.resource(form)?,

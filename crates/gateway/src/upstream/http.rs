@@ -11,12 +11,13 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
 use super::Failure;
+use super::line::{Underway, Wires};
 use crate::config::Config;
 
 /// Unused connections are closed before servers close them, most of which do so after five seconds: a request on a
@@ -26,7 +27,7 @@ const POOLED: Duration = Duration::from_secs(3);
 /// One HTTP upstream. Clones share its connections.
 #[derive(Clone)]
 pub(crate) struct Http {
-    client: Client<HttpConnector<Guarded>, Full<Bytes>>,
+    client: Client<Wires, Full<Bytes>>,
     uri: Uri,
     /// How long is waited for the head of an answer, and for each further byte.
     pub(crate) idle: Duration,
@@ -46,7 +47,7 @@ impl Http {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOLED)
-            .build(connector);
+            .build(Wires(connector));
         Ok(Self { client, uri, idle: config.timeouts.idle })
     }
 
@@ -56,7 +57,7 @@ impl Http {
         format!("{scheme}://{}{}", authority.map_or("", |authority| authority.as_str()), self.uri.path())
     }
 
-    /// Sends one request and waits for the head of the answer.
+    /// Sends one request and waits for the head of the answer. Dropped before, nothing more of it is sent.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -67,8 +68,12 @@ impl Http {
         *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
+        let underway = Underway::new(capture_connection(&mut request));
         match tokio::time::timeout(self.idle, self.client.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                underway.answered();
+                Ok(response)
+            }
             Ok(Err(e)) if e.is_connect() => Err(Failure::not_sent(reason(&e))),
             Ok(Err(e)) => Err(Failure::unknown(reason(&e))),
             Err(_) => Err(Failure::unknown(format!("it did not answer within {} s", self.idle.as_secs()))),

@@ -51,7 +51,17 @@ pub(crate) struct Child {
     idle: Duration,
     /// Which credential it was started with.
     pub(crate) generation: u64,
+    /// It is to end at once, whatever it is doing.
+    now: CancellationToken,
+    ended: CancellationToken,
     _stop: DropGuard,
+}
+
+/// How a child is told to end, and tells that it did.
+struct Ending {
+    stop: CancellationToken,
+    now: CancellationToken,
+    _ended: DropGuard,
 }
 
 /// Where the messages of a child are handed to those who wait for them.
@@ -100,15 +110,18 @@ impl Program {
             return Err(Failure::not_sent("the pipes of its process are not there"));
         };
         let desk = Arc::new(Desk::default());
-        let stop = CancellationToken::new();
+        let [stop, now, ended] = std::array::from_fn(|_| CancellationToken::new());
         tokio::spawn(log_errors(self.server.clone(), errors, credential.scrubber.clone()));
-        tokio::spawn(watch(self.server.clone(), process, output, self.limit, desk.clone(), stop.clone()));
+        let ending = Ending { stop: stop.clone(), now: now.clone(), _ended: ended.clone().drop_guard() };
+        tokio::spawn(watch(self.server.clone(), process, output, self.limit, desk.clone(), ending));
         Ok(Arc::new(Child {
             input: tokio::sync::Mutex::new(input),
             desk,
             next: AtomicI64::new(1),
             idle: self.idle,
             generation: credential.generation,
+            now,
+            ended,
             _stop: stop.drop_guard(),
         }))
     }
@@ -136,17 +149,20 @@ async fn watch(
     output: ChildStdout,
     limit: usize,
     desk: Arc<Desk>,
-    stop: CancellationToken,
+    ending: Ending,
 ) {
     let pid = process.id();
     tokio::select! {
         why = desk.read(output, limit) => tracing::info!(%server, pid, why, "upstream process stopped talking"),
-        () = stop.cancelled() => tracing::debug!(%server, pid, "upstream process is no longer needed"),
+        () = ending.stop.cancelled() => tracing::debug!(%server, pid, "upstream process is no longer needed"),
+        () = ending.now.cancelled() => tracing::info!(%server, pid, "upstream process is ended at once"),
     }
     desk.close();
-    if tokio::time::timeout(FAREWELL, process.wait()).await.is_err()
-        && let Err(error) = process.kill().await
-    {
+    let gone = tokio::select! {
+        gone = tokio::time::timeout(FAREWELL, process.wait()) => gone.is_ok(),
+        () = ending.now.cancelled() => false,
+    };
+    if !gone && let Err(error) = process.kill().await {
         tracing::warn!(%server, pid, %error, "upstream process cannot be ended");
     }
 }
@@ -186,6 +202,12 @@ impl Child {
     /// Has it ended?
     pub(crate) fn is_gone(&self) -> bool {
         self.desk.gone.is_cancelled()
+    }
+
+    /// Ends it at once: what it was sent and has not read yet, it never reads. Says whether it was gone within this time.
+    pub(crate) async fn kill(&self, patience: Duration) -> bool {
+        self.now.cancel();
+        tokio::time::timeout(patience, self.ended.cancelled()).await.is_ok()
     }
 
     /// Sends a request and gives where its answer will come.

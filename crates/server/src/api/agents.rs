@@ -46,14 +46,15 @@ pub(crate) struct View {
 }
 
 impl From<&Listed> for View {
-    fn from(Listed { agent, standing }: &Listed) -> Self {
+    fn from(Listed { agent, standing, contained }: &Listed) -> Self {
+        let contained = contained.as_ref().map(|id| format!("agent `{}` is contained: {id} stops it", agent.name));
         Self {
             name: agent.name.clone(),
             id: agent.id.to_string(),
             kind: agent.kind,
             state: agent.state,
             standing: *standing,
-            stopped: standing.why(agent),
+            stopped: contained.or_else(|| standing.why(agent)),
             sponsor: agent.sponsor.clone(),
             owner: agent.owner.clone(),
             purpose: agent.purpose.clone(),
@@ -73,7 +74,8 @@ impl View {
     pub(crate) fn of(agent: Agent, rooms: &Rooms) -> Self {
         let blueprint = agent.blueprint.as_deref().and_then(|name| rooms.authenticator.blueprint(name));
         let standing = Standing::of(&agent, blueprint.as_deref(), rooms.clock.now());
-        Self::from(&Listed { agent: Arc::new(agent), standing })
+        let contained = rooms.authenticator.contained(&agent.name);
+        Self::from(&Listed { agent: Arc::new(agent), standing, contained })
     }
 }
 

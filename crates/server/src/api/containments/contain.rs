@@ -1,0 +1,62 @@
+//! `POST /v1/containments`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use chancery_gateway::Reached;
+use chancery_model::DecisionId;
+use chancery_model::problem::{NOT_ACKNOWLEDGED, Problem};
+use chancery_oversee::containment::{Contained, contain};
+use serde::Serialize;
+
+use super::{Asked, Confirmed, View};
+use crate::door::admin::Peer;
+use crate::failure::Answer;
+use crate::input::Body;
+use crate::rooms::Rooms;
+
+/// What is in force, and who has confirmed it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Thrown {
+    #[serde(flatten)]
+    containment: View,
+    /// It was in force before.
+    already: bool,
+    /// The entry of the log that says so, where it was not.
+    entry: Option<DecisionId>,
+    confirmations: Vec<Confirmed>,
+    /// Microseconds until all of them were there.
+    took_us: i64,
+}
+
+/// Throws the kill switch. Answered when nothing that it covers can do anything any more: what was on its way is cut.
+pub(crate) async fn handle(
+    State(rooms): State<Arc<Rooms>>,
+    Extension(peer): Extension<Peer>,
+    Body(asked): Body<Asked>,
+) -> Answer<Json<Thrown>> {
+    let reached = rooms.gateway.reaches();
+    let contained = contain(rooms.means(), asked.wanted(&rooms, &peer.actor())).await?;
+    Ok(Json(acknowledged(&rooms, contained, reached).await?))
+}
+
+/// Waits until everybody who enforces it has confirmed. One who does not is an error: the switch is thrown, and something
+/// may go on.
+async fn acknowledged(rooms: &Rooms, contained: Contained, reached: Reached) -> Answer<Thrown> {
+    let Contained { containment, entry, change } = contained;
+    let since = || rooms.clock.monotonic() - reached.at;
+    // Whoever looks at tokens, sessions, chains and questions was told before the writer answered. Another node tells its
+    // own before it confirms, and acts for nobody once its lease is over.
+    let mut confirmations = vec![Confirmed::at("record", since())];
+    let (own, others) = tokio::join!(rooms.gateway.acknowledge(&containment, reached), rooms.store.confirmed(change));
+    confirmations.extend(own.into_iter().map(Confirmed::from));
+    confirmations.extend(others.into_iter().map(Confirmed::from));
+    let took_us = since().0;
+    if let Some(open) = confirmations.iter().find(|point| point.left > 0) {
+        let why = format!("{}: {} of {} {} go on", containment.id, open.left, open.stopped, open.point);
+        return Err(Problem::new(NOT_ACKNOWLEDGED, why).into());
+    }
+    let already = entry.is_none();
+    Ok(Thrown { containment: View::from(&containment), already, entry, confirmations, took_us })
+}

@@ -5,3 +5,4 @@ mod chat;
 mod killed;
 mod peers;
 mod sinks;
+mod triggers;

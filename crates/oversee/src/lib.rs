@@ -9,3 +9,4 @@ pub mod containment;
 pub mod follow;
 pub mod notify;
 pub mod signals;
+pub mod trigger;

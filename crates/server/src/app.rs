@@ -15,7 +15,6 @@ use chancery_model::problem::{BAD_CONFIG, CONTAINED, INTERNAL, Problem, Row, STO
 use chancery_model::{Changed, Clock, Random, Secret, Span};
 use chancery_oversee::approvals::Approvals;
 use chancery_oversee::follow::{Follower, Start};
-use chancery_oversee::notify::Notifier;
 use chancery_record::Recorder;
 use chancery_register::Registrar;
 use chancery_store::{Membership, Store, agents, blueprints, grants};
@@ -47,9 +46,9 @@ const REVIEW: Duration = Duration::from_secs(600);
 /// Longer than that: whoever looked last looks again, as long as it is there.
 const FINDINGS_TERM: Span = Span::minutes(11);
 
-/// For how long a node has the job of telling people, and how often it says that it still does it.
-const TELLING_TERM: Span = Span::seconds(15);
-const TELLING_LOOK: Duration = Duration::from_secs(3);
+/// For how long a node has a job that one node is to do, and how often it says that it still does it.
+const LEADING_TERM: Span = Span::seconds(15);
+const LEADING_LOOK: Duration = Duration::from_secs(3);
 /// Between two looks for requests for approval whose time is over.
 const OVERDUE: Duration = Duration::from_secs(5);
 
@@ -191,8 +190,14 @@ impl App {
                 () = stopped.cancelled() => {}
             }
         });
-        let telling = tell_where_leading(self.rooms.notifier.clone(), self.rooms.store.clone(), stop());
+        let (notifier, triggers) = (self.rooms.notifier.clone(), self.rooms.triggers.clone());
+        let (store, stopped) = (&self.rooms.store, &self.chores.cancel);
+        let telling =
+            where_leading("notify", store.clone(), stopped.clone(), |over| notifier.run(over.cancelled_owned()));
         self.chores.tasks.spawn(telling);
+        let looking =
+            where_leading("trigger", store.clone(), stopped.clone(), |over| triggers.run(over.cancelled_owned()));
+        self.chores.tasks.spawn(looking);
         let (approvals, stopped) = (Arc::clone(&self.rooms.approvals), self.chores.cancel.clone());
         self.chores.tasks.spawn(async move {
             tokio::select! {
@@ -213,43 +218,46 @@ impl App {
     }
 }
 
-/// One node tells people what happens; another takes over when it is gone. A node that was away for so long that another
-/// took over does not tell anybody again before its next start: what it has in memory is old.
-async fn tell_where_leading(notifier: Notifier, store: Store, stop: impl Future<Output = ()>) {
-    let mut stop = std::pin::pin!(stop);
-    while !store.lead("notify", TELLING_TERM).await.unwrap_or(false) {
+/// One node has a job; another takes over when it is gone. A node that was away for so long that another took over does
+/// not do it again before its next start: what it has in memory is old.
+async fn where_leading<F: Future<Output = ()>>(
+    name: &'static str,
+    store: Store,
+    stop: CancellationToken,
+    job: impl FnOnce(CancellationToken) -> F,
+) {
+    while !store.lead(name, LEADING_TERM).await.unwrap_or(false) {
         tokio::select! {
-            () = &mut stop => return,
-            () = tokio::time::sleep(TELLING_LOOK) => {}
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LEADING_LOOK) => {}
         }
     }
-    let lost = async {
+    let over = stop.child_token();
+    let keeping = async {
         loop {
-            tokio::time::sleep(TELLING_LOOK).await;
-            if matches!(store.lead("notify", TELLING_TERM).await, Ok(false)) && store.lease().is_fresh() {
-                return tracing::error!("another node tells people what happens now");
+            tokio::time::sleep(LEADING_LOOK).await;
+            if matches!(store.lead(name, LEADING_TERM).await, Ok(false)) && store.lease().is_fresh() {
+                tracing::error!(job = name, "another node does it now");
+                over.cancel();
             }
         }
     };
-    let over = async {
-        tokio::select! {
-            () = stop => {}
-            () = lost => {}
-        }
-    };
-    notifier.run(over).await;
-    drop(store.lead("notify", Span(0)).await);
+    tokio::select! {
+        () = job(over.clone()) => {}
+        () = keeping => {}
+    }
+    drop(store.lead(name, Span(0)).await);
 }
 
 /// One node sends signals and fetches those of others; another takes over when it is gone.
 async fn signal_where_leading(rooms: Arc<Rooms>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if rooms.store.lead(SIGNALS, TELLING_TERM).await.unwrap_or(false) {
+        if rooms.store.lead(SIGNALS, LEADING_TERM).await.unwrap_or(false) {
             signal(&rooms, stop.child_token()).await;
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(TELLING_LOOK) => {}
+            () = tokio::time::sleep(LEADING_LOOK) => {}
         }
     }
     drop(rooms.store.lead(SIGNALS, Span(0)).await);
@@ -270,8 +278,8 @@ async fn signal(rooms: &Rooms, over: CancellationToken) {
         )
     };
     let leading = async {
-        while rooms.store.lead(SIGNALS, TELLING_TERM).await.unwrap_or(false) {
-            tokio::time::sleep(TELLING_LOOK).await;
+        while rooms.store.lead(SIGNALS, LEADING_TERM).await.unwrap_or(false) {
+            tokio::time::sleep(LEADING_LOOK).await;
         }
         over.cancel();
         std::future::pending::<()>().await;
@@ -423,7 +431,8 @@ async fn open_rooms(
     let registrar =
         Registrar::new(settings::register(&config, &url), store.clone(), Arc::clone(&clock), Arc::clone(&random));
     let told = tell::Rooms { store: &store, vault: &vault, fetcher: &fetcher, clock: &clock, random: &random };
-    let notifier = tell::open(&config, &url, told).await?;
+    let notifier = tell::open(&config, &url, &told).await?;
+    let triggers = tell::watch(&config, &gateway, &told);
     let parts = signals::Parts {
         store: store.clone(),
         vault: vault.clone(),
@@ -455,6 +464,7 @@ async fn open_rooms(
         registrar,
         gateway,
         notifier,
+        triggers,
         workloads,
         closing,
     })

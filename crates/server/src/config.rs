@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use chancery_gateway::OAuth;
 use chancery_model::{Secret, Span};
 use chancery_oversee::notify::Channel;
+use chancery_oversee::trigger::Trigger;
 use serde::Deserialize;
 
 use crate::settings;
@@ -74,6 +75,10 @@ pub struct Config {
     pub servers: BTreeMap<String, Upstream>,
     /// Whom to tell what.
     pub channels: Vec<Channel>,
+    /// What is not to be waited with until a person looks.
+    pub triggers: Vec<Trigger>,
+    /// How many containments triggers may make in an hour.
+    pub automatic_containments: u32,
     /// The TLS door, if there is to be one.
     pub tls: Option<Tls>,
     /// Our own trust domain, if there is to be one.
@@ -394,6 +399,7 @@ impl Config {
         signals::check(self)?;
         settings::fetch(self).check().map_err(|e| ConfigError::key("fetch", e.to_string()))?;
         check_channels(self)?;
+        check_triggers(&self.triggers)?;
         self.spiffe.as_ref().map_or(Ok(()), Spiffe::check)?;
         self.tls.as_ref().map_or(Ok(()), Tls::check)?;
         self.people.check()?;
@@ -485,6 +491,17 @@ fn check_channels(config: &Config) -> Result<(), ConfigError> {
         channel.check(&fetch).map_err(|(key, why)| bad(key, why))?;
         if config.channels[..at].iter().any(|other| other.name == channel.name) {
             return Err(bad("name", format!("`{}` is there twice", channel.name)));
+        }
+    }
+    Ok(())
+}
+
+fn check_triggers(triggers: &[Trigger]) -> Result<(), ConfigError> {
+    for (at, trigger) in triggers.iter().enumerate() {
+        let bad = |key: &str, why: String| ConfigError::key(format!("trigger.{key}"), why);
+        trigger.check().map_err(|(key, why)| bad(key, why))?;
+        if triggers[..at].iter().any(|other| other.name == trigger.name) {
+            return Err(bad("name", format!("`{}` is there twice", trigger.name)));
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use chancery_gateway::Gateway;
 use chancery_model::{Clock, Person, Random, Role, Timestamp};
 use chancery_oversee::approvals::Approvals;
 use chancery_oversee::notify::Notifier;
+use chancery_oversee::trigger::Triggers;
 use chancery_record::Recorder;
 use chancery_register::Registrar;
 use chancery_store::Store;
@@ -45,6 +46,8 @@ pub(crate) struct Rooms {
     pub(crate) gateway: Arc<Gateway>,
     /// Tells people what happens.
     pub(crate) notifier: Notifier,
+    /// Looks for what is not to be waited with.
+    pub(crate) triggers: Triggers,
     /// Our own trust domain and its local workloads, if there is one.
     pub(crate) workloads: Option<Workloads>,
     /// Cancelled when the doors are to close: answers without an end must end then.

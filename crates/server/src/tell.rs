@@ -1,12 +1,14 @@
-//! The channels on which people are told what happens.
+//! The channels on which people are told what happens, and the triggers that do not wait for them.
 
 use std::sync::Arc;
 
 use chancery_authenticate::Vault;
 use chancery_fetch::Fetcher;
+use chancery_gateway::Gateway;
 use chancery_model::problem::{BAD_CONFIG, NO_CHANNEL, NO_DELIVERY, Problem, STORE_FAILED};
 use chancery_model::{Clock, Random, Secret};
 use chancery_oversee::notify::{Notifier, NotifyError, Parts, Secrets};
+use chancery_oversee::trigger::{self, Triggers};
 use chancery_store::{BoxFuture, Store};
 
 use crate::Config;
@@ -29,7 +31,7 @@ pub(crate) struct Rooms<'a> {
 }
 
 /// Takes up the channels of the configuration.
-pub(crate) async fn open(config: &Config, url: &str, rooms: Rooms<'_>) -> Result<Notifier, Problem> {
+pub(crate) async fn open(config: &Config, url: &str, rooms: &Rooms<'_>) -> Result<Notifier, Problem> {
     let parts = Parts {
         store: rooms.store.clone(),
         fetcher: Arc::clone(rooms.fetcher),
@@ -43,6 +45,19 @@ pub(crate) async fn open(config: &Config, url: &str, rooms: Rooms<'_>) -> Result
         NotifyError::Store(error) => Problem::new(STORE_FAILED, error.to_string()),
         other => Problem::new(BAD_CONFIG, other.to_string()),
     })
+}
+
+/// Takes up the triggers of the configuration.
+pub(crate) fn watch(config: &Config, gateway: &Arc<Gateway>, rooms: &Rooms<'_>) -> Triggers {
+    let gateway = Arc::clone(gateway);
+    let parts = trigger::Parts {
+        store: rooms.store.clone(),
+        clock: Arc::clone(rooms.clock),
+        random: Arc::clone(rooms.random),
+        meters: Box::new(move |meter, subject| gateway.meter_stands(meter, subject)),
+        most: config.automatic_containments,
+    };
+    Triggers::new(config.triggers.clone(), parts)
 }
 
 impl From<NotifyError> for Failure {

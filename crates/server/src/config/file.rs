@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chancery_model::Secret;
 use chancery_oversee::notify::Channel;
+use chancery_oversee::trigger::Trigger;
 use serde::Deserialize;
 
 use super::{
@@ -14,6 +15,8 @@ use super::{
 };
 
 const PORT: u16 = 8420;
+/// Containments by triggers in an hour.
+const AUTOMATIC: u32 = 10;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -41,6 +44,9 @@ pub(super) struct File {
     tls: Option<Tls>,
     #[serde(rename = "channel")]
     channels: Vec<Channel>,
+    #[serde(rename = "trigger")]
+    triggers: Vec<Trigger>,
+    automatic_containments: Option<u32>,
 }
 
 /// Where entries and nouns are. The address holds a password: it may stand in a file of its own.
@@ -93,6 +99,8 @@ impl File {
             record_fields: self.record_fields,
             spiffe: self.spiffe.map(|spiffe| Spiffe { workload_socket: spiffe.workload_socket.map(at), ..spiffe }),
             tls: self.tls.map(|tls| tls.at(base)),
+            triggers: self.triggers,
+            automatic_containments: self.automatic_containments.unwrap_or(AUTOMATIC),
             channels: self.channels.into_iter().map(|channel| at_base(channel, base)).collect(),
             path: places.path.clone(),
         })

@@ -186,3 +186,27 @@ fn people_have_one_address() {
     let both = format!("public_url = \"https://id.example\"\n[people]\nurl = \"https://people.example\"\n{tls}");
     assert_eq!(url(&both), "https://people.example");
 }
+
+#[test]
+fn channels_and_triggers_are_told_apart_and_checked() {
+    let channel = "[[channel]]\nname = \"pager\"\nkind = \"webhook\"\nurl = \"https://a.example/x\"\nevents = [\"containment.*\"]\n";
+    let config = parse(&format!("{channel}secret_file = \"s\"\n")).unwrap();
+    assert_eq!(config.channels[0].secret_file.as_deref(), Some(Path::new("/etc/chancery/s")));
+    assert_eq!(config.automatic_containments, 10);
+    let secret = format!("{channel}secret = \"s\"\n");
+    for (bad, place) in [
+        (channel.to_owned(), "channel.secret"),
+        (format!("{secret}{secret}"), "channel.name"),
+        (secret.replace("containment.*", "kontainment.*"), "channel.events"),
+        (secret.replace("https://a.example/x", "http://127.0.0.1:1/x"), "channel.url"),
+        ("[[trigger]]\nname = \"a\"\nwhen = {}\n".to_owned(), "trigger.when"),
+    ] {
+        assert_eq!(parse(&bad).unwrap_err().place, place, "{bad}");
+    }
+    let trigger = "[[trigger]]\nname = \"a\"\nwhen = { refusals = 3, within = \"1m\" }\n";
+    assert_eq!(parse(trigger).unwrap().triggers.len(), 1);
+    assert_eq!(parse(&format!("{trigger}{trigger}")).unwrap_err().place, "trigger.name");
+    let typo = parse(&trigger.replace("refusals", "refusal")).unwrap_err();
+    assert_eq!(typo.suggestion.as_deref(), Some("did you mean `refusals`?"));
+    assert!(parse(&format!("{trigger}contain = \"everything\"\n")).is_err());
+}

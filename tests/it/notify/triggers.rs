@@ -120,7 +120,10 @@ async fn i6_an_agent_that_publishes_at_machine_speed_is_frozen() {
     let took = WallClock.now() - published[PUBLISHED - 1].0;
     assert!(took <= BOUND, "{} ms", took.0 / 1000);
     let reached = upstream.calls().len() - before;
-    assert_eq!(reached, published.len(), "nothing was published after it was frozen");
+    // The last call may have been cut before it was sent.
+    assert!(published.len() - reached <= 1, "{} answers, {reached} calls", published.len());
+    let after = worm.rpc("s", "tools/call", json!({"name": "add", "arguments": {"a": 1, "b": 1}})).await;
+    assert!(after.status.is_client_error() && upstream.calls().len() == before + reached, "{}", after.text());
     assert_eq!(
         slow.call("s", "add", json!({"a": 1, "b": 1})).await["result"]["isError"],
         Value::Null,

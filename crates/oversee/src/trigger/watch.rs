@@ -13,6 +13,8 @@ use crate::follow::Followed;
 
 /// Agents whose rates are counted at a time, for each rule.
 const AGENTS: usize = 10_000;
+/// How often those who are quiet are forgotten, where there is no room.
+const SWEEP: Span = Span::seconds(1);
 /// Calls without an outcome that are kept in mind.
 const OPEN: usize = 50_000;
 /// Tools of one agent that are kept in mind.
@@ -46,6 +48,8 @@ struct Armed {
     rule: Rule,
     /// By agent.
     recent: HashMap<String, Recent>,
+    /// When those who are quiet were forgotten last: looking through all for each newcomer would cost too much.
+    swept: Timestamp,
 }
 
 /// A call without an outcome.
@@ -85,7 +89,7 @@ impl Watch {
     pub(super) fn new(rules: Vec<Trigger>, most: u32) -> Self {
         let armed = |trigger: Trigger| {
             let rule = trigger.rule().ok()?;
-            Some(Armed { trigger: Arc::new(trigger), rule, recent: HashMap::new() })
+            Some(Armed { trigger: Arc::new(trigger), rule, recent: HashMap::new(), swept: Timestamp::default() })
         };
         Self {
             rules: rules.into_iter().filter_map(armed).collect(),
@@ -225,6 +229,10 @@ impl Watch {
             return;
         }
         if armed.recent.len() >= AGENTS && !armed.recent.contains_key(&actor.id) {
+            if when - armed.swept < SWEEP {
+                return;
+            }
+            armed.swept = when;
             armed.recent.retain(|_, recent| recent.back().is_some_and(|(last, _)| when - *last <= within));
             if armed.recent.len() >= AGENTS {
                 return;

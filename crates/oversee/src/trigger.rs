@@ -171,8 +171,8 @@ impl Watcher {
     async fn carry_out(&self, watch: &mut Watch) -> Result<(), StoreError> {
         while let Some(firing) = watch.due() {
             let outcome = self.contain(watch, &firing).await?;
-            self.parts.store.append(self.draft(&firing, &outcome)).await?;
-            watch.done(self.parts.clock.now());
+            let written = self.parts.store.append(self.draft(&firing, &outcome)).await?;
+            watch.done(written.position(), self.parts.clock.now());
         }
         Ok(())
     }

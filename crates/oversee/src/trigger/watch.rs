@@ -1,6 +1,6 @@
 //! What the rules have seen, and what they make of the next entry. Everything here is bounded.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chancery_model::{Entry, Finding, Kind, Outcome, Position, Span, Timestamp};
@@ -83,6 +83,8 @@ pub(super) struct Watch {
     contained: VecDeque<Timestamp>,
     most: usize,
     due: VecDeque<Firing>,
+    /// Entries of firings of this process, until they come by: what they say is known.
+    own: HashSet<Position>,
 }
 
 impl Watch {
@@ -101,6 +103,7 @@ impl Watch {
             contained: VecDeque::new(),
             most: most as usize,
             due: VecDeque::new(),
+            own: HashSet::new(),
         }
     }
 
@@ -128,6 +131,9 @@ impl Watch {
     pub(super) fn look(&mut self, followed: &Followed, meters: &dyn Fn(&str, &str) -> Option<i64>) {
         if self.is_new(followed.position) {
             self.see(followed, meters);
+            if !self.own.remove(&followed.position) {
+                self.recall(&followed.entry);
+            }
         }
     }
 
@@ -366,8 +372,9 @@ impl Watch {
         self.due.front().cloned()
     }
 
-    /// The first of them was carried out.
-    pub(super) fn done(&mut self, now: Timestamp) {
+    /// The first of them was carried out, and this is its entry.
+    pub(super) fn done(&mut self, entry: Position, now: Timestamp) {
+        self.own.insert(entry);
         self.due.pop_front();
         self.forget(now);
     }
@@ -621,7 +628,11 @@ mod tests {
         let mut watch = watch(&[refusals("1h")]);
         let after = json!({"trigger": "loop", "subject": "a", "contained": true, "remark": null}).to_string();
         let change = Change { noun: "trigger".into(), id: "loop/a".into(), verb: "fire".into(), after: Some(after) };
-        watch.learn(&followed(0, Draft { kind: Kind::Change, at: NOON, change: Some(change), ..Draft::default() }));
+        // Also where the entry comes by only after the restart.
+        watch.look(
+            &followed(0, Draft { kind: Kind::Change, at: NOON, change: Some(change), ..Draft::default() }),
+            &|_, _| None,
+        );
         for seq in 1..9 {
             assert!(see(&mut watch, seq, act(Kind::Decision, "a", NOON)).is_empty());
         }

@@ -141,7 +141,7 @@ async fn enforcers_are_told_of_whoever_is_contained() {
     let enforcer = app.service_account("enforcer").await;
     let question = json!({
         "subject": {"type": "Agent", "id": "worker"}, "action": {"name": "delegate"},
-        "resource": {"type": "Agent", "id": "other"},
+        "resource": {"type": "Agent", "id": "other"}, "context": {"depth": 1},
     });
     assert_eq!(enforcer.ask("evaluation", &question).await.ok()["decision"], true);
     let thrown = kill(&app, "agent", "worker").await;

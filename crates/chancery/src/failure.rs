@@ -111,10 +111,11 @@ impl From<Problem> for Failure {
             (code, _) if code == UNREACHABLE.code => Exit::Unreachable,
             (code, _) if code == VERIFY_FAILED.code => Exit::Verification,
             (code, _) if code == BAD_USAGE.code || code == BAD_CONFIG.code => Exit::Usage,
-            (code, _) if code.starts_with("C2") => Exit::Denied,
-            (_, 401) => Exit::Login,
             (_, 404) => Exit::NotFound,
             (_, 409) => Exit::Conflict,
+            (_, 422) => Exit::Failed,
+            (code, _) if code.starts_with("C2") => Exit::Denied,
+            (_, 401) => Exit::Login,
             _ => Exit::Failed,
         };
         Self { problem, exit }

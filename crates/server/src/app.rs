@@ -433,15 +433,7 @@ async fn open_rooms(
     let told = tell::Rooms { store: &store, vault: &vault, fetcher: &fetcher, clock: &clock, random: &random };
     let notifier = tell::open(&config, &url, &told).await?;
     let triggers = tell::watch(&config, &gateway, &told);
-    let parts = signals::Parts {
-        store: store.clone(),
-        vault: vault.clone(),
-        authenticator: Arc::clone(&authenticator),
-        fetcher: Arc::clone(&fetcher),
-        clock: Arc::clone(&clock),
-        random: Arc::clone(&random),
-    };
-    let signals = Signals::open(&config, &url, parts);
+    let signals = open_signals(&config, &url, &told, &authenticator);
     let closing = CancellationToken::new();
     let started = clock.now();
     Ok(Rooms {
@@ -468,6 +460,18 @@ async fn open_rooms(
         workloads,
         closing,
     })
+}
+
+fn open_signals(config: &Config, url: &str, told: &tell::Rooms<'_>, authenticator: &Arc<Authenticator>) -> Signals {
+    let parts = signals::Parts {
+        store: told.store.clone(),
+        vault: told.vault.clone(),
+        authenticator: Arc::clone(authenticator),
+        fetcher: Arc::clone(told.fetcher),
+        clock: Arc::clone(told.clock),
+        random: Arc::clone(told.random),
+    };
+    Signals::open(config, url, parts)
 }
 
 /// Lists the tools of every server, so that they are pinned before anybody is given a right to one. A server that

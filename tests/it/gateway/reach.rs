@@ -81,7 +81,8 @@ async fn ask_as(app: &TestApp, client: &str) -> u16 {
     let query = format!(
         "response_type=code&client_id={client}&redirect_uri=https%3A%2F%2Fapp.example%2Fcb&resource={resource}"
     );
-    app.http().get(&app.at(&format!("/oauth/authorize?{query}"))).await.status.as_u16()
+    let people = app.app().people_url();
+    app.http().get(&format!("{people}/oauth/authorize?{query}")).await.status.as_u16()
 }
 
 #[tokio::test]

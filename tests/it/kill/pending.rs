@@ -154,7 +154,7 @@ async fn a_kill_holds_over_a_restart() {
         app.at("/access/v1"),
         json!({
             "subject": {"type": "Agent", "id": "worker"}, "action": {"name": "delegate"},
-            "resource": {"type": "Agent", "id": "other"},
+            "resource": {"type": "Agent", "id": "other"}, "context": {"depth": 1},
         }),
     );
     worker.token(&access).await;

@@ -2,17 +2,18 @@
 // She takes tasks like the agents do, a line each, and answers each with one line of JSON.
 import { createInterface } from 'node:readline';
 
-const HERE = process.env.CHANCERY_URL;
+// People come by a name: her sign-in link says which.
+let here = process.env.CHANCERY_URL;
 let cookie = '';
 
 async function open(path) {
-    const answer = await fetch(new URL(path, HERE), { headers: { cookie }, redirect: 'manual' });
+    const answer = await fetch(new URL(path, here), { headers: { cookie }, redirect: 'manual' });
     return read(path, answer);
 }
 
 async function press(path, fields) {
-    const headers = { cookie, origin: HERE };
-    const answer = await fetch(new URL(path, HERE), { method: 'POST', headers, body: new URLSearchParams(fields), redirect: 'manual' });
+    const headers = { cookie, origin: here };
+    const answer = await fetch(new URL(path, here), { method: 'POST', headers, body: new URLSearchParams(fields), redirect: 'manual' });
     cookie = answer.headers.get('set-cookie')?.split(';')[0] ?? cookie;
     return read(path, answer);
 }
@@ -38,6 +39,7 @@ function hidden(page, name) {
 
 /** Opens the one-time link and presses its button. */
 async function signIn(link) {
+    here = new URL(link, here).origin;
     await open(link);
     await press(link, {});
     const home = words(await open('/sign-in'));

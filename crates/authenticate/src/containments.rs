@@ -234,7 +234,9 @@ impl<'s> Held<'s> {
     /// What the agent is told: that it is contained, and under which name a person finds out more.
     pub(crate) fn reason(self) -> Reason {
         match self {
-            Self::Standing(id) => Reason::new(problem::CONTAINED, "invalid_token", format!("containment {id} stops it")),
+            Self::Standing(id) => {
+                Reason::new(problem::CONTAINED, "invalid_token", format!("containment {id} stops it"))
+            }
             Self::Before(id) => Reason::session(format!("it is from before {id} was lifted")),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -68,8 +68,11 @@ impl Http {
         *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
-        let underway = Underway::new(capture_connection(&mut request));
-        match tokio::time::timeout(self.idle, self.client.request(request)).await {
+        let connection = capture_connection(&mut request);
+        let sending = pin!(tokio::time::timeout(self.idle, self.client.request(request)));
+        // Dropped before what it cuts: by then the connection is not in the pool, and never comes there again.
+        let underway = Underway::new(connection);
+        match sending.await {
             Ok(Ok(response)) => {
                 underway.answered();
                 Ok(response)
@@ -135,7 +138,55 @@ impl Service<Name> for Guarded {
 
 #[cfg(test)]
 mod tests {
-    use super::forbidden;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+    /// A server that says of each request that it came, and answers it.
+    async fn server() -> (Uri, mpsc::UnboundedReceiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let (came, comes) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let came = came.clone();
+                tokio::spawn(async move {
+                    while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                        let _ = came.send(());
+                        stream.write_all(ANSWER).await.unwrap();
+                    }
+                });
+            }
+        });
+        (uri, comes)
+    }
+
+    #[tokio::test]
+    async fn a_connection_with_an_answer_that_nobody_read_is_given_to_nobody() {
+        let (uri, mut comes) = server().await;
+        let client = Client::builder(TokioExecutor::new())
+            .build(Wires(HttpConnector::new_with_resolver(Guarded(GaiResolver::new()))));
+        let http = Http { client, uri, idle: Duration::from_secs(20) };
+        let send = || http.send(Method::GET, HeaderMap::new(), Bytes::new());
+        {
+            let mut first = pin!(send());
+            tokio::select! {
+                biased;
+                _ = comes.recv() => {}
+                _ = first.as_mut() => unreachable!("it is looked at only after it came"),
+            }
+            // The task of its connection reads the answer meanwhile; whoever sent it goes away without a look at it.
+            for _ in 0..10_000 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let answered = send().await.map_err(|failure| failure.why);
+        assert_eq!(answered.unwrap().status(), 200);
+    }
 
     #[test]
     fn metadata_addresses_are_not_reached() {

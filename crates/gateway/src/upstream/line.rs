@@ -57,6 +57,8 @@ impl Drop for Underway {
         let mut extras = Extensions::new();
         if let Some(connected) = self.connection.connection_metadata().as_ref() {
             connected.get_extras(&mut extras);
+            // Its answer may be there, unread, so that the connection is free: nobody else is to get it.
+            connected.poison();
         }
         // Without a connection nothing of it was written, and nothing will be.
         if let Some(Line(cut)) = extras.get::<Line>() {

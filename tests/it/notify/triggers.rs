@@ -154,6 +154,8 @@ async fn i13_a_loop_ends_at_its_budget_and_the_agent_with_it() {
     assert_eq!(upstream.calls().len(), BUDGET, "the budget holds before each call");
     let took = WallClock.now() - answered[BUDGET + 4].0;
     assert!(took <= BOUND, "{} ms", took.0 / 1000);
+    // It is contained first, and what was done is written down after that.
+    eventually("both are in the record", async || fired(&app).await.len() == 2).await;
     let fired = fired(&app).await;
     let of = |name: &str| fired.iter().filter(|fired| fired["trigger"] == name).collect::<Vec<_>>();
     assert_eq!((of("nearly-spent").len(), of("loop").len()), (1, 1), "{fired:?}");

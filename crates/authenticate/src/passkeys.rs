@@ -6,13 +6,13 @@
 use chancery_model::{
     Change, Draft, Hash, Kind, Login, LoginId, Passkey, PasskeyId, PersonId, Secret, Span, Timestamp, Who,
 };
-use chancery_store::{StoreError, Tx, logins, passkeys, persons};
+use chancery_store::{StoreError, Tx, logins, passkeys};
 use chancery_webauthn::{Assertion, NotAccepted, Registration, challenge};
 use serde_json::{Value, json};
 
 use crate::authenticator::Authenticator;
 use crate::jose::{decode, encode, sha256};
-use crate::people::{PeopleError, SignedIn, draft};
+use crate::people::{PeopleError, SignedIn, begin, draft};
 use crate::vault::Place;
 
 /// How long a challenge can be answered.
@@ -251,15 +251,7 @@ impl Authenticator {
         let write = self.store.write(draft, move |tx| {
             Box::pin(async move {
                 note(tx, &proof, now).await?;
-                // As they are at this moment: they may have been suspended since the page was shown.
-                let person = persons::get(&mut *tx, &login.person).await?;
-                if !person.is_some_and(|person| login.admits(&person, now)) {
-                    return Err(StoreError::refuse(PeopleError::NoPasskey));
-                }
-                if let Some(before) = before {
-                    logins::end(tx, &before, now).await?;
-                }
-                logins::insert(tx, &login).await
+                begin(tx, &login, before, PeopleError::NoPasskey).await
             })
         });
         write.await?;

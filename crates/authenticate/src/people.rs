@@ -10,7 +10,7 @@ use chancery_model::problem::{self, Row};
 use chancery_model::{
     Change, Draft, Hash, Kind, Login, LoginId, PasskeyId, Person, Role, Secret, Span, Timestamp, Who, canonical,
 };
-use chancery_store::{StoreError, logins, persons};
+use chancery_store::{StoreError, Tx, logins, persons};
 use chancery_webauthn::NotAccepted;
 
 use crate::authenticator::Authenticator;
@@ -156,15 +156,7 @@ impl Authenticator {
                 if logins::redeem_link(tx, &hash, now).await?.as_ref() != Some(&login.person) {
                     return Err(StoreError::refuse(PeopleError::Link));
                 }
-                // As they are at this moment: they may have been suspended since the page was shown.
-                let person = persons::get(&mut *tx, &login.person).await?;
-                if !person.is_some_and(|person| login.admits(&person, now)) {
-                    return Err(StoreError::refuse(PeopleError::Link));
-                }
-                if let Some(before) = before {
-                    logins::end(tx, &before, now).await?;
-                }
-                logins::insert(tx, &login).await
+                begin(tx, &login, before, PeopleError::Link).await
             })
         });
         write.await?;
@@ -198,6 +190,25 @@ impl Authenticator {
         write.await?;
         Ok(())
     }
+}
+
+/// Adds a login in the place of the one before, or refuses.
+pub(crate) async fn begin(
+    tx: &mut Tx,
+    login: &Login,
+    before: Option<Hash>,
+    refusal: PeopleError,
+) -> Result<(), StoreError> {
+    let now = login.created_at;
+    // As they are at this moment: they may have been suspended since the page was shown.
+    let person = persons::get(&mut *tx, &login.person).await?;
+    if !person.is_some_and(|person| login.admits(&person, now)) {
+        return Err(StoreError::refuse(refusal));
+    }
+    if let Some(before) = before {
+        logins::end(tx, &before, now).await?;
+    }
+    logins::insert(tx, login).await
 }
 
 pub(crate) fn draft(

@@ -5,12 +5,11 @@
 //! pauses the log.
 
 use chancery_model::problem::{self, Row};
-use chancery_model::{
-    BreakGlass, BreakGlassId, Change, Draft, Finding, Kind, Severity, Span, Timestamp, Who, Why, canonical,
-};
+use chancery_model::{BreakGlass, BreakGlassId, Draft, Finding, Severity, Span, Timestamp};
 use chancery_store::{Store, StoreError, Tx, break_glass, findings, persons};
 
 use crate::containment::Means;
+use crate::entry::Act;
 
 /// The longest reason or note, in characters.
 const TEXT: usize = 1_000;
@@ -221,19 +220,6 @@ fn finding(glass: &BreakGlass) -> Finding {
 }
 
 fn draft(glass: &BreakGlass, verb: &str, (by, why): (&str, &str), now: Timestamp) -> Draft {
-    let after = serde_json::to_value(glass).ok().and_then(|value| canonical(&value).ok());
-    let change = Change {
-        noun: "break_glass".into(),
-        id: glass.id.to_string(),
-        verb: verb.into(),
-        after: after.map(|json| String::from_utf8_lossy(&json).into_owned()),
-    };
-    Draft {
-        kind: Kind::Change,
-        at: now,
-        who: Who { human: Some(by.to_owned()), ..Who::default() },
-        why: Why { reason: Some(why.to_owned()), trace: None },
-        change: Some(change),
-        ..Draft::default()
-    }
+    let id = glass.id.to_string();
+    Act { actor: by, noun: "break_glass", id: &id, verb, reason: Some(why) }.draft(now, glass)
 }

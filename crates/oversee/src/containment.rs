@@ -5,10 +5,10 @@
 //! them; see `chancery_gateway`'s acknowledgement.
 
 use chancery_model::problem::{self, Row};
-use chancery_model::{
-    Change, Clock, Containment, ContainmentId, DecisionId, Draft, Kind, Random, Scope, Timestamp, Who, Why, canonical,
-};
+use chancery_model::{Clock, Containment, ContainmentId, DecisionId, Draft, Random, Scope, Timestamp};
 use chancery_store::{Store, StoreError, Tx, agents, blueprints, containments, sessions, tools};
+
+use crate::entry::Act;
 
 /// The longest reason, in characters.
 const REASON: usize = 1_000;
@@ -256,19 +256,6 @@ async fn instance(store: &Store, named: &str) -> Result<Option<String>, ContainE
 }
 
 fn draft(containment: &Containment, verb: &str, (by, why): (&str, &str), now: Timestamp) -> Draft {
-    let after = serde_json::to_value(containment).ok().and_then(|value| canonical(&value).ok());
-    let change = Change {
-        noun: "containment".into(),
-        id: containment.id.to_string(),
-        verb: verb.into(),
-        after: after.map(|json| String::from_utf8_lossy(&json).into_owned()),
-    };
-    Draft {
-        kind: Kind::Change,
-        at: now,
-        who: Who { human: Some(by.to_owned()), ..Who::default() },
-        why: Why { reason: Some(why.to_owned()), trace: None },
-        change: Some(change),
-        ..Draft::default()
-    }
+    let id = containment.id.to_string();
+    Act { actor: by, noun: "containment", id: &id, verb, reason: Some(why) }.draft(now, containment)
 }

@@ -6,6 +6,7 @@
 pub mod approvals;
 pub mod break_glass;
 pub mod containment;
+mod entry;
 pub mod follow;
 pub mod notify;
 pub mod signals;

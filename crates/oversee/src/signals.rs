@@ -10,7 +10,6 @@ use chancery_store::{BoxFuture, StoreError};
 use serde_json::{Map, Value};
 
 mod collect;
-mod entry;
 mod feed;
 mod held;
 pub mod kinds;

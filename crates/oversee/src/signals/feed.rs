@@ -7,11 +7,11 @@ use chancery_store::signals::{self, Waiting};
 use chancery_store::{BoxFuture, StoreError, streams};
 use serde_json::{Value, json};
 
-use super::entry::Act;
 use super::queue::{self, MOST_WAITING};
 use super::told::{Teller, Told};
 use super::transmitter::{Transmitter, delivered};
 use super::{kinds, subject};
+use crate::entry::Act;
 use crate::follow::{Followed, Job, JobFailed};
 
 /// How many events one entry about a stream names.

@@ -5,8 +5,8 @@ use chancery_store::{StoreError, findings, persons, signals};
 use serde_json::json;
 
 use super::SignalError;
-use super::entry::Act;
 use super::receiver::{MASS, Receiver, end_in, ended};
+use crate::entry::Act;
 
 impl Receiver {
     /// Those that wait, oldest first.

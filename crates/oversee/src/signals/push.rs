@@ -15,8 +15,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::SignalError;
-use super::entry::Act;
 use super::transmitter::Transmitter;
+use crate::entry::Act;
 
 /// How many are sent before it is written down that they were taken.
 const ROUND: u64 = 32;

@@ -14,9 +14,9 @@ use chancery_model::{
 use chancery_store::{Store, StoreError, Tx, accounts, findings, logins, persons, signals};
 use serde_json::{Value, json};
 
-use super::entry::Act;
 use super::push::word;
 use super::{Heard, Judges, NotTaken, kinds};
+use crate::entry::Act;
 
 /// How the entries of this room name who acts: `signal:` and the transmitter.
 pub(super) const ACTOR: &str = "signal:";

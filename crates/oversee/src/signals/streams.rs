@@ -7,9 +7,9 @@ use chancery_store::{StoreError, streams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::entry::Act;
 use super::transmitter::{Admitted, MIN_VERIFICATION, Transmitter, delivered, own};
 use super::{SignalError, kinds, queue, subject};
+use crate::entry::Act;
 
 /// RFC 8935.
 pub(super) const PUSH: &str = "urn:ietf:rfc:8935";

@@ -1,21 +1,22 @@
-//! The entries of this room.
+//! The entries of oversight.
 
 use chancery_model::{Change, Draft, Kind, Timestamp, Who, Why, canonical};
-use serde_json::Value;
+use serde::Serialize;
 
-/// A change to one of this room's nouns.
-pub(super) struct Act<'a> {
-    pub(super) actor: &'a str,
-    pub(super) noun: &'a str,
-    pub(super) id: &'a str,
-    pub(super) verb: &'a str,
-    pub(super) reason: Option<&'a str>,
+/// A change to a noun of oversight.
+pub(crate) struct Act<'a> {
+    pub(crate) actor: &'a str,
+    pub(crate) noun: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) verb: &'a str,
+    pub(crate) reason: Option<&'a str>,
 }
 
 impl Act<'_> {
     /// Its entry. `after` must hold no secret.
-    pub(super) fn draft(&self, at: Timestamp, after: &Value) -> Draft {
-        let after = canonical(after).ok().map(|json| String::from_utf8_lossy(&json).into_owned());
+    pub(crate) fn draft(&self, at: Timestamp, after: &impl Serialize) -> Draft {
+        let after = serde_json::to_value(after).ok().and_then(|value| canonical(&value).ok());
+        let after = after.map(|json| String::from_utf8_lossy(&json).into_owned());
         Draft {
             kind: Kind::Change,
             at,

@@ -55,7 +55,7 @@ impl Claim {
 }
 
 /// Opens the store as the product does and verifies the whole log: every hash, every link, every encoding.
-fn verify(dir: &Path, each: impl FnMut(&Entry)) -> Result<(), String> {
+pub(crate) fn verify(dir: &Path, each: impl FnMut(&Entry)) -> Result<(), String> {
     block_on(async {
         let config = Config::at(dir);
         let opened = Store::open(&config, Arc::new(WallClock), Arc::new(Seeded::new(1))).await;

@@ -58,7 +58,7 @@ impl Drop for Serving {
     }
 }
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     for _ in 0..PATIENCE {
         if done() {
             return;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chancery_it::{Seeded, WallClock};
+use chancery_model::{ActResult, Kind};
 use chancery_server::Approvals;
 use chancery_testkit::{Agent, Browser, HttpUpstream, TestApp, hidden};
 use serde_json::{Value, json};
 
 use crate::oversee::world::{POLICY, people};
-use crate::promises::p1::served::{Installation, lasting_address};
+use crate::promises::p1::served::{Installation, lasting_address, wait_until};
+use crate::promises::p1::verify;
 use crate::promises::{Size, size};
 
 const SEED: u64 = 20_261_123;
@@ -26,7 +28,8 @@ fn installed(count: usize) -> Installation {
         let builder = TestApp::builder()
             .http("crm", &upstream)
             .clock(Arc::new(WallClock))
-            .policy("approvals.cedar", &POLICY.replace("s/refund", "crm/refund"))
+            // What is approved before all of the kills is still good after them.
+            .policy("approvals.cedar", &POLICY.replace("s/refund", "crm/refund").replace("\"120\"", "\"3600\""))
             .policy("entities.json", &people())
             .config(move |config| {
                 config.listen = address;
@@ -40,7 +43,11 @@ fn installed(count: usize) -> Installation {
         for number in 0..count {
             approve(&agent, &mut fin, number).await;
         }
-        let agents = (0..CALLERS).map(|_| agent.at(&app)).collect();
+        // An approval is for the session in which it was asked for.
+        let (sid, mut agents) = (agent.sid("crm").await, Vec::new());
+        for _ in 0..CALLERS {
+            agents.push(agent.again(&app, "crm", &sid).await);
+        }
         (app.stop().await, upstream, agents)
     });
     let data = home.path().join("data");
@@ -48,7 +55,11 @@ fn installed(count: usize) -> Installation {
 }
 
 fn arguments(number: usize) -> Value {
-    json!({"order": format!("o-{number}"), "amount": 300})
+    json!({"order": order(number), "amount": 300})
+}
+
+fn order(number: usize) -> String {
+    format!("o-{number}")
 }
 
 async fn approve(agent: &Agent, fin: &mut Browser, number: usize) {
@@ -71,9 +82,31 @@ fn arrived(installation: &Installation) -> BTreeMap<String, usize> {
     arrived
 }
 
+/// What became of every intent to refund.
+fn refunds(installation: &Installation) -> Vec<Option<ActResult>> {
+    let mut refunds = BTreeMap::new();
+    verify(&installation.data, |entry| match (entry.draft.kind, entry.draft.closes) {
+        (Kind::Intent, _) if entry.draft.what.tool.as_deref() == Some("refund") => {
+            refunds.insert(entry.header.position, None);
+        }
+        (Kind::Outcome, Some(intent)) => drop(refunds.get_mut(&intent).map(|result| *result = entry.draft.result)),
+        _ => {}
+    })
+    .unwrap();
+    refunds.into_values().collect()
+}
+
 /// All agents make a call at once; whatever becomes of it.
 fn call_at_once(installation: &Installation, number: usize) -> Vec<tokio::task::JoinHandle<()>> {
-    let call = |agent: Agent| async move { drop(agent.call("crm", "refund", arguments(number)).await) };
+    let call = |agent: Agent| async move {
+        // A server that has just started takes no assertion of before, so that none is taken twice.
+        for _ in 0..100 {
+            if agent.call("crm", "refund", arguments(number)).await["error"] != "invalid_client" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
     installation.agents.iter().cloned().map(|agent| installation.runtime.spawn(call(agent))).collect()
 }
 
@@ -85,7 +118,11 @@ fn nothing_runs_twice_whenever_the_server_is_killed() {
     for number in 0..count {
         let serving = installation.serve(&[]);
         let calls = call_at_once(&installation, number);
-        std::thread::sleep(Duration::from_micros(random.between(0, 20_000 - 1)));
+        // Every other kill comes when the call has just been made, the rest whenever it comes.
+        if number % 2 == 0 {
+            wait_until("the call is made", || arrived(&installation).contains_key(&order(number)));
+        }
+        std::thread::sleep(Duration::from_micros(random.between(0, 60_000 - 1)));
         drop(serving);
         calls.iter().for_each(tokio::task::JoinHandle::abort);
     }
@@ -103,6 +140,10 @@ fn nothing_runs_twice_whenever_the_server_is_killed() {
     assert!(twice.is_empty(), "{twice:?}");
     let seen = installation.seen().unwrap();
     assert_eq!(seen.len(), arrived.len(), "each under an intent of its own");
+    let used = refunds(&installation);
+    assert_eq!(used.len(), count, "each approval was used, once");
+    let unknown = used.iter().filter(|result| matches!(result, None | Some(ActResult::Indeterminate))).count();
+    assert!(arrived.len() + unknown >= count, "what did not arrive is recorded as what nobody knows");
     println!(
         "promise P2: the server killed at {count} points while approved calls were made: {killed} had run by then, {} in \
          the end, none twice (seed {SEED})",

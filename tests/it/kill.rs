@@ -3,6 +3,7 @@
 mod glass;
 mod incidents;
 mod pending;
+mod pushed;
 mod waiting;
 
 use chancery_testkit::{Answer, TestApp};

@@ -21,6 +21,8 @@ use crate::refused::{Reason, Refused};
 const STALE: &str = "this node has not heard from the database in time";
 /// Between two looks whether a caller's time is over, while they are waited for.
 const LOOK: Duration = Duration::from_millis(400);
+/// The least between two looks.
+const SHORTEST: Duration = Duration::from_millis(5);
 
 /// What of a request decides who is calling. A header that came twice must be refused before this.
 #[derive(Debug, Clone, Copy)]
@@ -146,9 +148,15 @@ impl Authenticator {
             if let Err(refused) = self.stands(caller, at) {
                 return refused;
             }
-            // Time makes no change that would be told.
-            let _ = tokio::time::timeout(LOOK, changed).await;
+            // Time makes no change that would be told. The end of the lease is the time that is not missed by so much.
+            let left = self.store.lease().left().map_or(LOOK, |left| Duration::from_micros(left.0.unsigned_abs()));
+            let _ = tokio::time::timeout(left.clamp(SHORTEST, LOOK), changed).await;
         }
+    }
+
+    /// Has everybody look who waits for an admitted caller to be stopped.
+    pub fn look_again(&self) {
+        self.directory.stops().notify_waiters();
     }
 
     fn unchanged(&self, caller: &Caller) -> Result<(), Reason> {

@@ -38,7 +38,7 @@ mod renew;
 mod scopes;
 mod slot;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod token;
 mod view;
 

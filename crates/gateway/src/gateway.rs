@@ -24,6 +24,7 @@ use crate::body::{Body, BoxError};
 use crate::config::{Config, Transport};
 use crate::connection::{Connections, Exchange, Keeping, Means, Prober, Target};
 use crate::contact::Contacts;
+use crate::cut::Cuttings;
 use crate::forward::Renewal;
 use crate::inject::{Credential, Credentials, Secrets, header_name};
 use crate::known::Known;
@@ -106,6 +107,8 @@ pub struct Gateway {
     pub(crate) slots: Slots,
     /// How much was cut because somebody was contained.
     pub(crate) cuts: AtomicU64,
+    /// What is being cut, and what was cut last.
+    pub(crate) cutting: Cuttings,
     pub(crate) credentials: Credentials,
     pub(crate) connections: Arc<Connections>,
     pub(crate) contacts: Contacts,
@@ -136,7 +139,8 @@ impl Gateway {
             if let (Transport::Http(_), Some(inject)) = (&server.transport, &server.inject) {
                 header_name(&inject.name).map_err(wrong)?;
             }
-            upstreams.insert(name.clone(), Upstream::new(name, server, &config).map_err(wrong)?);
+            let upstream = Upstream::new(name, server, &config, parts.store.lease()).map_err(wrong)?;
+            upstreams.insert(name.clone(), upstream);
             if let Some(oauth) = &server.oauth {
                 oauth.check().map_err(wrong)?;
             }
@@ -156,6 +160,7 @@ impl Gateway {
             sessions: Sessions::new(clock.clone(), random.clone(), config.limits, config.timeouts),
             slots: Slots::new(&config.limits),
             cuts: AtomicU64::new(0),
+            cutting: Cuttings::default(),
             credentials: Credentials::new(parts.secrets),
             connections,
             contacts: Contacts::default(),
@@ -178,6 +183,8 @@ impl Gateway {
             shared: Mutex::default(),
             reflected: Mutex::default(),
         });
+        let cutting = Arc::downgrade(&gateway);
+        gateway.store.end_with(Box::new(move |stop| cutting.upgrade()?.ends(stop)));
         gateway.read_back(&gateway.engine.needs()).await?;
         Ok(gateway)
     }

@@ -181,7 +181,10 @@ pub(crate) fn header_name(name: &str) -> Result<HeaderName, String> {
 
 #[cfg(test)]
 mod tests {
+    use chancery_store::Lease;
+
     use super::*;
+    use crate::connection::testing::Still;
     use crate::config::{Config, Limits, PinMode, ServerConfig, Timeouts};
     use std::collections::BTreeMap;
     use tokio::sync::Semaphore;
@@ -220,7 +223,8 @@ mod tests {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         };
-        Upstream::new("crm", &server, &all).unwrap()
+        let lease = Arc::new(Lease::for_ever(Arc::new(Still::default())));
+        Upstream::new("crm", &server, &all, &lease).unwrap()
     }
 
     fn rig(may: usize) -> (Arc<Slow>, Arc<Credentials>, Arc<Upstream>) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chancery_model::ActResult;
 use chancery_model::problem::{self, Row};
+use chancery_store::Lease;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -32,11 +33,13 @@ pub(crate) enum Reach {
 }
 
 impl Upstream {
-    pub(crate) fn new(name: &str, config: &ServerConfig, all: &Config) -> Result<Self, String> {
+    pub(crate) fn new(name: &str, config: &ServerConfig, all: &Config, lease: &Arc<Lease>) -> Result<Self, String> {
         let name: Arc<str> = name.into();
         let reach = match &config.transport {
-            Transport::Http(url) => Reach::Http(Box::new(http::Http::new(url, all)?)),
-            Transport::Stdio(command) => Reach::Stdio(stdio::Program::new(name.clone(), command.clone(), all)),
+            Transport::Http(url) => Reach::Http(Box::new(http::Http::new(url, all, lease)?)),
+            Transport::Stdio(command) => {
+                Reach::Stdio(stdio::Program::new(name.clone(), command.clone(), all, Arc::clone(lease)))
+            }
         };
         Ok(Self { name, config: config.clone(), reach, reviewing: tokio::sync::Mutex::default() })
     }

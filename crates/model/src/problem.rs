@@ -303,6 +303,9 @@ table! {
     /// A break-glass that is not given, or a review that is none.
     BREAK_GLASS_REFUSED = "C2055", 409, "the break-glass is refused",
         "somebody else reviews the last one first: `chancery break-glass review ID --note TEXT`";
+    /// As many listen to what is contained as one node tells.
+    TOO_MANY_LISTENERS = "C2056", 503, "too many listen to what is contained",
+        "listen at another node, or once for several enforcers";
 
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",

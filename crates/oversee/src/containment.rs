@@ -6,7 +6,7 @@
 
 use chancery_model::problem::{self, Row};
 use chancery_model::{Clock, Containment, ContainmentId, DecisionId, Draft, Random, Scope, Timestamp};
-use chancery_store::{Store, StoreError, Tx, agents, blueprints, containments, sessions, tools};
+use chancery_store::{Store, StoreError, Tx, agents, blueprints, containments, nodes, sessions, tools};
 
 use crate::entry::Act;
 
@@ -37,7 +37,8 @@ pub struct Contained {
     pub containment: Containment,
     /// The place of its entry in the log. Nothing if it was in force before: then nothing was written.
     pub entry: Option<DecisionId>,
-    /// The number under which other nodes learn of it; 0 where there are none, or nothing was written.
+    /// The number by which all nodes know of it; 0 where there are no others. Of what was in force before it is a later one:
+    /// whoever threw that switch may be waiting still.
     pub change: u64,
 }
 
@@ -81,7 +82,7 @@ pub enum ContainError {
 /// It is so already.
 #[derive(Debug, thiserror::Error)]
 #[error("it is so already")]
-struct Already(Box<Containment>);
+struct Already(Box<Containment>, u64);
 
 impl ContainError {
     /// Its row of the error table.
@@ -146,7 +147,8 @@ pub async fn contain(means: Means<'_>, wanted: Wanted<'_>) -> Result<Contained, 
     let write = means.store.write(draft, move |tx| {
         Box::pin(async move {
             if let Some(known) = containments::in_force(&mut *tx, new.scope, &new.subject).await? {
-                return Err(StoreError::refuse(Already(Box::new(known))));
+                let change = nodes::last_change(tx).await?;
+                return Err(StoreError::refuse(Already(Box::new(known), change)));
             }
             containments::insert(tx, &new).await
         })
@@ -156,7 +158,7 @@ pub async fn contain(means: Means<'_>, wanted: Wanted<'_>) -> Result<Contained, 
             let (entry, change) = (Some(DecisionId(written.durable.position())), written.durable.change());
             Ok(Contained { containment, entry, change })
         }
-        Err(Ok(Already(known))) => Ok(Contained { containment: *known, entry: None, change: 0 }),
+        Err(Ok(Already(known, change))) => Ok(Contained { containment: *known, entry: None, change }),
         Err(Err(e)) => Err(e.into()),
     }
 }

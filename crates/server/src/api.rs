@@ -98,6 +98,7 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/connections/{server}/authorize", post(connections::authorize::handle))
         .route("/v1/connections/{server}/authorize/{id}", get(connections::progress::handle))
         .route("/v1/containments", get(containments::list::handle).post(containments::contain::handle))
+        .route("/v1/containments/events", get(containments::events::handle))
         .route("/v1/containments/preview", post(containments::preview::handle))
         .route("/v1/containments/{id}", get(containments::get::handle))
         .route("/v1/containments/{id}/lift", post(containments::lift::handle))

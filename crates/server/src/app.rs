@@ -30,6 +30,7 @@ use crate::door::guard::Names;
 use crate::door::listen::{self, Closing};
 use crate::door::{admin, tcp};
 use crate::policies::{Policies, sha256};
+use crate::pushed::Pushed;
 use crate::rooms::{Access, Rooms};
 use crate::settings;
 use crate::signals::{self, Signals};
@@ -433,6 +434,7 @@ async fn open_rooms(
     let told = tell::Rooms { store: &store, vault: &vault, fetcher: &fetcher, clock: &clock, random: &random };
     let notifier = tell::open(&config, &url, &told).await?;
     let triggers = tell::watch(&config, &gateway, &told);
+    let pushed = Pushed::open(&store).await.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))?;
     let signals = open_signals(&config, &url, &told, &authenticator);
     let closing = CancellationToken::new();
     let started = clock.now();
@@ -455,6 +457,7 @@ async fn open_rooms(
         approvals,
         registrar,
         gateway,
+        pushed,
         notifier,
         triggers,
         workloads,

@@ -10,7 +10,7 @@ use chancery_authenticate::{Caller, Refused, RequestFacts, ShownCertificates};
 use chancery_authorize::{ActionRef, EntityRef, Properties, Question, Verdict};
 use chancery_model::problem::{BAD_EVALUATION, DENIED, Problem, STORE_FAILED, TOO_LARGE};
 use chancery_model::{AgentKind, Authority, Body as Kept, DecisionId, Draft, Kind, Timestamp, What, Who};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,6 +18,7 @@ use crate::failure::{Answer, Failure};
 use crate::headers::single;
 use crate::rooms::Rooms;
 
+pub(crate) mod containments;
 pub(crate) mod evaluation;
 pub(crate) mod evaluations;
 
@@ -81,7 +82,7 @@ async fn admitted<T: DeserializeOwned>(
     (headers, shown): (&HeaderMap, Shown),
     body: Body,
 ) -> Result<(Caller, T), Response> {
-    let caller = caller(rooms, url, headers, shown.as_deref())?;
+    let caller = caller(rooms, (&Method::POST, url), headers, shown.as_deref())?;
     let too_large = |_| Failure::from(Problem::new(TOO_LARGE, format!("over {LONGEST} bytes"))).into_response();
     let bytes: Bytes = axum::body::to_bytes(body, LONGEST).await.map_err(too_large)?;
     let asked = serde_json::from_slice(&bytes).map_err(|e| bad(&e.to_string()).into_response())?;
@@ -91,13 +92,13 @@ async fn admitted<T: DeserializeOwned>(
 /// An enforcer: a service account with a token for this API.
 fn caller(
     rooms: &Rooms,
-    url: &str,
+    (method, url): (&Method, &str),
     headers: &HeaderMap,
     shown: Option<&ShownCertificates>,
 ) -> Result<Caller, Response> {
     let read = |name: &HeaderName| single(headers, name).map_err(|p| Failure::from(p).into_response());
     let facts = RequestFacts {
-        method: "POST",
+        method: method.as_str(),
         url,
         authorization: read(&header::AUTHORIZATION)?,
         dpop: read(&DPOP)?,

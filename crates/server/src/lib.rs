@@ -18,6 +18,7 @@ mod oauth;
 mod pages;
 mod policies;
 mod proposals;
+mod pushed;
 mod rooms;
 mod settings;
 mod signals;

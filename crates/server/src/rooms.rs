@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::policies::Policies;
+use crate::pushed::Pushed;
 use crate::signals::Signals;
 use crate::spiffe::Workloads;
 
@@ -44,6 +45,8 @@ pub(crate) struct Rooms {
     pub(crate) approvals: Arc<Approvals>,
     pub(crate) registrar: Registrar,
     pub(crate) gateway: Arc<Gateway>,
+    /// Tells other enforcers what is contained.
+    pub(crate) pushed: Pushed,
     /// Tells people what happens.
     pub(crate) notifier: Notifier,
     /// Looks for what is not to be waited with.

@@ -40,11 +40,16 @@ impl Feed {
     pub(crate) async fn follow(
         &self,
         pool: &Pool,
-        tell: impl Fn(&[Changed]) -> Result<(), StoreError>,
+        tell: impl Fn(u64, &[Changed]) -> Result<(), StoreError>,
     ) -> Result<u64, StoreError> {
         let mut told = self.told.lock().await;
         while advance(pool, &mut told, i64::MAX, &tell).await? == ROWS as usize {}
         Ok(*told)
+    }
+
+    /// The last number that was told.
+    pub(crate) async fn told(&self) -> u64 {
+        *self.told.lock().await
     }
 
     /// Tells what this node committed under `number`, after what others committed before it.
@@ -53,7 +58,7 @@ impl Feed {
         pool: &Pool,
         number: u64,
         own: &[Changed],
-        tell: impl Fn(&[Changed]) -> Result<(), StoreError>,
+        tell: impl Fn(u64, &[Changed]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut told = self.told.lock().await;
         while *told + 1 < number {
@@ -61,7 +66,7 @@ impl Feed {
         }
         // The follower may have read it already.
         if *told < number {
-            tell(own)?;
+            tell(number, own)?;
             *told = number;
         }
         Ok(())
@@ -73,7 +78,7 @@ async fn advance(
     pool: &Pool,
     told: &mut u64,
     end: i64,
-    tell: &impl Fn(&[Changed]) -> Result<(), StoreError>,
+    tell: &impl Fn(u64, &[Changed]) -> Result<(), StoreError>,
 ) -> Result<usize, StoreError> {
     let sql = crate::sql("SELECT number, changes FROM feed WHERE number > $1 AND number < $2 ORDER BY number LIMIT $3");
     let mut rows = Vec::new();
@@ -84,7 +89,7 @@ async fn advance(
         }
         let changed: Vec<Changed> =
             serde_json::from_str(&row.changes).map_err(|e| damaged("changes", &e.to_string()))?;
-        tell(&changed)?;
+        tell(row.number, &changed)?;
         *told = row.number;
     }
     if rows.is_empty() && end != i64::MAX {
@@ -100,7 +105,7 @@ pub(crate) async fn add(tx: &mut Tx, node: u32, at: i64) -> Result<Option<u64>, 
     crate::Reader::from(tx).one(sql, |row| row.count("number")).await
 }
 
-/// The last number.
+/// The last number. Whoever reads it in a change reads that of the last change before it.
 pub(crate) async fn end(tx: &mut Tx) -> Result<u64, StoreError> {
     let sql = crate::sql("SELECT COALESCE(MAX(number), 0) AS number FROM feed");
     Ok(crate::Reader::from(tx).one(sql, |row| row.count("number")).await?.unwrap_or(0))

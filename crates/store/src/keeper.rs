@@ -1,5 +1,6 @@
 //! The task that keeps a node fit to act: it follows the feed, and renews the lease each time it is at its end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,10 @@ const CLEARING: u32 = 240;
 const KEPT: Span = Span::hours(1);
 /// A lease that is over by so much is over, whatever the database's clock has done.
 const LONG_OVER: Span = Span::seconds(10);
+/// A node that is there and has not confirmed after that does not: what was stopped goes on there.
+const UNCONFIRMED: Span = Span::seconds(5);
+/// What was begun under a lease that is over is given so long to end, before it is looked at again.
+const LAPSE: Duration = Duration::from_secs(1);
 
 /// What a node does beside the commits.
 pub(crate) struct Keeper {
@@ -32,15 +37,19 @@ pub(crate) struct Keeper {
     desk: Arc<Pool>,
     shared: Arc<Shared>,
     rounds: u32,
+    /// Something goes on that a change stops, so that less was confirmed than is known.
+    behind: bool,
 }
 
 /// How a node came to be past a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// It has applied it.
+    /// It has applied it, and what the change stops has ended there.
     Confirmed,
     /// It has not said so, and its leave to act is over: it refuses everything until it has.
     LeaseEnded,
+    /// It acts, and has not confirmed in time: something that the change stops may go on there.
+    Unconfirmed,
 }
 
 /// One node is past a change.
@@ -56,7 +65,7 @@ pub struct Confirmation {
 
 impl Keeper {
     pub(crate) fn new(node: u32, readers: PgPool, pool: Arc<Pool>, desk: Arc<Pool>, shared: Arc<Shared>) -> Self {
-        Self { node, readers, pool, desk, shared, rounds: 0 }
+        Self { node, readers, pool, desk, shared, rounds: 0, behind: false }
     }
 
     /// Until the store is closed or fails.
@@ -83,6 +92,7 @@ impl Keeper {
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
                 () = hint(&mut listener, &self.readers) => {}
+                () = self.shared.settling.progress(), if self.behind => {}
             }
         }
     }
@@ -91,10 +101,13 @@ impl Keeper {
     /// who is at the end of the feed.
     pub(crate) async fn round(&mut self) -> Result<(), StoreError> {
         loop {
-            let told = self.shared.feed.follow(&self.pool, |changed| self.shared.tell(changed)).await?;
+            let tell = |number, changed: &[_]| self.shared.tell(Some(number), changed);
+            let told = self.shared.feed.follow(&self.pool, tell).await?;
+            let settled = self.shared.settling.settled(told).await;
+            self.behind = settled < told;
             let sent = self.shared.clock.monotonic();
-            if self.renew(told).await? {
-                self.shared.lease.renewed(sent);
+            if self.renew(told, settled).await? {
+                self.renewed(sent).await;
                 break;
             }
             self.require_member().await?;
@@ -103,13 +116,28 @@ impl Keeper {
         if self.rounds.is_multiple_of(CLEARING) { self.clear().await } else { Ok(()) }
     }
 
-    async fn renew(&self, told: u64) -> Result<bool, StoreError> {
+    /// A lease is for who knows everything; what is confirmed is less, while something that was stopped goes on.
+    async fn renew(&self, told: u64, settled: u64) -> Result<bool, StoreError> {
         let text = sqlx::AssertSqlSafe(format!(
             "UPDATE nodes SET confirmed = $2, seen_at = {NOW}, lease_until = {NOW} + $3 WHERE number = $1 \
-             AND left_at IS NULL AND $2 >= (SELECT COALESCE(MAX(number), 0) FROM feed)"
+             AND left_at IS NULL AND $4 >= (SELECT COALESCE(MAX(number), 0) FROM feed)"
         ));
-        let told = i64::try_from(told).unwrap_or(i64::MAX);
-        Ok(self.desk.run(sql(text).bind(i64::from(self.node)).bind(told).bind(LEASE.0)).await? == 1)
+        let [told, settled] = [told, settled].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
+        let renew = sql(text).bind(i64::from(self.node)).bind(settled).bind(LEASE.0).bind(told);
+        Ok(self.desk.run(renew).await? == 1)
+    }
+
+    /// The lease that was given counts at once if the one before it is not over. If it is, others may have relied on that:
+    /// whatever was begun under it ends first.
+    async fn renewed(&self, sent: Timestamp) {
+        let lease = &self.shared.lease;
+        if lease.goes_on(sent) {
+            return;
+        }
+        match self.shared.settling.lapsed(LAPSE).await {
+            true => lease.begins(sent),
+            false => tracing::warn!("what was begun before the lease of this node ended goes on: it gets no other one"),
+        }
     }
 
     async fn require_member(&self) -> Result<(), StoreError> {
@@ -165,22 +193,34 @@ struct Other {
 ///
 /// A lease that was seen at a moment was given before it, so that it is over a lease's length later on any clock. Who
 /// has not applied the change gets no other one.
-pub(crate) async fn confirmed(pool: &Pool, node: u32, clock: &dyn Clock, number: u64) -> Vec<Confirmation> {
+pub(crate) async fn confirmed(
+    pool: &Pool,
+    node: u32,
+    clock: &dyn Clock,
+    number: u64,
+) -> Result<Vec<Confirmation>, StoreError> {
     let begun = clock.monotonic();
-    let mut late = std::collections::BTreeMap::<String, Late>::new();
-    let mut done = std::collections::BTreeMap::<String, Confirmation>::new();
+    let mut late = BTreeMap::<String, Late>::new();
+    let mut done = BTreeMap::<String, Confirmation>::new();
     loop {
-        if let Ok(others) = others(pool, node).await {
-            let now = clock.monotonic();
-            for other in others.iter().filter(|other| !done.contains_key(&other.name)).collect::<Vec<_>>() {
-                if let Some(how) = past(other, number, &mut late, now) {
-                    let confirmation = Confirmation { node: other.name.clone(), after: now - begun, how };
-                    done.insert(other.name.clone(), confirmation);
+        let others = others(pool, node).await;
+        let now = clock.monotonic();
+        let overdue = now >= begun + UNCONFIRMED;
+        match others {
+            Ok(others) => {
+                for other in &others {
+                    let how = past(other, number, &mut late, now).or(overdue.then_some(How::Unconfirmed));
+                    if let (Some(how), false) = (how, done.contains_key(&other.name)) {
+                        let confirmation = Confirmation { node: other.name.clone(), after: now - begun, how };
+                        done.insert(other.name.clone(), confirmation);
+                    }
+                }
+                if others.iter().all(|other| done.contains_key(&other.name)) {
+                    return Ok(done.into_values().collect());
                 }
             }
-            if others.iter().all(|other| done.contains_key(&other.name)) {
-                return done.into_values().collect();
-            }
+            Err(e) if overdue => return Err(e),
+            Err(e) => tracing::debug!(error = %e, "the database does not say what the nodes do"),
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -189,7 +229,7 @@ pub(crate) async fn confirmed(pool: &Pool, node: u32, clock: &dyn Clock, number:
 fn past(
     other: &Other,
     number: u64,
-    late: &mut std::collections::BTreeMap<String, Late>,
+    late: &mut BTreeMap<String, Late>,
     now: Timestamp,
 ) -> Option<How> {
     if other.confirmed >= number {
@@ -204,10 +244,11 @@ fn past(
     ended.then_some(How::LeaseEnded)
 }
 
+/// One that has left a moment ago may not know it yet: its lease goes on until it asks for another one.
 async fn others(pool: &Pool, node: u32) -> Result<Vec<Other>, StoreError> {
     let text = sqlx::AssertSqlSafe(format!(
         "SELECT name, confirmed, lease_until, {NOW} - lease_until AS late_by FROM nodes \
-         WHERE left_at IS NULL AND number <> $1 ORDER BY number"
+         WHERE (left_at IS NULL OR lease_until > {NOW} - $2) AND number <> $1 ORDER BY number"
     ));
     let mut found = Vec::new();
     let read = |row: &crate::row::Row| {
@@ -218,7 +259,8 @@ async fn others(pool: &Pool, node: u32) -> Result<Vec<Other>, StoreError> {
             over: row.int("late_by")?,
         })
     };
-    Source::Pool(pool).each(sql(text).bind(i64::from(node)), read, |other| found.push(other)).await?;
+    let sql = sql(text).bind(i64::from(node)).bind(LONG_OVER.0);
+    Source::Pool(pool).each(sql, read, |other| found.push(other)).await?;
     Ok(found)
 }
 

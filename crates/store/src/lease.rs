@@ -20,23 +20,42 @@ pub struct Lease {
 
 impl Lease {
     /// For a node that shares its database with nobody.
-    pub(crate) fn for_ever(clock: Arc<dyn Clock>) -> Self {
+    pub fn for_ever(clock: Arc<dyn Clock>) -> Self {
         Self { clock, until: AtomicI64::new(i64::MAX) }
     }
 
     /// For a node that has to ask for it.
-    pub(crate) fn none_yet(clock: Arc<dyn Clock>) -> Self {
+    pub fn none_yet(clock: Arc<dyn Clock>) -> Self {
         Self { clock, until: AtomicI64::new(i64::MIN) }
     }
 
     /// May this node act? It costs one look at a number in memory, and one at the clock.
     pub fn is_fresh(&self) -> bool {
         let until = self.until.load(Ordering::Acquire);
-        until == i64::MAX || self.clock.monotonic().0 < until
+        until == i64::MAX || self.clock.monotonic().0 < until || crate::faults::unleased()
+    }
+
+    /// How long it lasts if nobody renews it; nothing where it always is fresh.
+    pub fn left(&self) -> Option<Span> {
+        let until = self.until.load(Ordering::Acquire);
+        (until != i64::MAX).then(|| Span(until.saturating_sub(self.clock.monotonic().0).max(0)))
+    }
+
+    /// Goes on with what was given by what was sent at `sent`, on the monotonic clock. Not if it is over: then it has to
+    /// [begin](Self::begins) anew, and whatever was begun under it has to end before.
+    ///
+    /// The answer to what was sent is here. So if it is not over now, it was not over when another node could last take
+    /// it for unrenewed.
+    pub(crate) fn goes_on(&self, sent: Timestamp) -> bool {
+        let fresh = self.is_fresh();
+        if fresh {
+            self.begins(sent);
+        }
+        fresh
     }
 
     /// It was given by what was sent at `sent`, on the monotonic clock.
-    pub(crate) fn renewed(&self, sent: Timestamp) {
+    pub(crate) fn begins(&self, sent: Timestamp) {
         self.until.fetch_max((sent + LEASE).0 - MARGIN.0, Ordering::AcqRel);
     }
 

@@ -28,6 +28,10 @@ mod disk;
 mod ending;
 pub mod enrolments;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
+#[cfg(not(feature = "faults"))]
+mod faults;
 mod feed;
 pub mod findings;
 pub mod followers;
@@ -56,6 +60,7 @@ mod row;
 pub mod secrets;
 pub mod servers;
 pub mod sessions;
+mod settling;
 pub mod signals;
 mod sql;
 mod store;
@@ -71,6 +76,7 @@ pub use job::{BODIES_LIMIT, Durable, ENTRY_LIMIT, Written};
 pub use keeper::{Confirmation, How};
 pub use lease::Lease;
 pub use membership::{Membership, token_hash};
+pub use settling::{Ender, Stop};
 pub use store::{Config, Observer, Store};
 pub use tx::{Reader, Tx};
 

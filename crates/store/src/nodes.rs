@@ -79,6 +79,11 @@ pub async fn get(from: impl Into<Reader<'_>>, number: u32) -> Result<Option<Node
     from.into().one(crate::sql("SELECT * FROM nodes WHERE number = $1").bind(i64::from(number)), read).await
 }
 
+/// The number of the last change before the one in the making, over all nodes; 0 where there is one node.
+pub async fn last_change(tx: &mut Tx) -> Result<u64, StoreError> {
+    crate::feed::end(tx).await
+}
+
 /// Adds a token with which a node can join, once.
 pub async fn insert_token(tx: &mut Tx, hash: &Hash, now: Timestamp, expires_at: Timestamp) -> Result<(), StoreError> {
     let sql = crate::sql("INSERT INTO node_tokens (hash, created_at, expires_at) VALUES ($1, $2, $3)");

@@ -15,6 +15,7 @@ use crate::keeper::{self, Confirmation};
 use crate::lease::Lease;
 use crate::link::Pool;
 use crate::pending::Pending;
+use crate::settling::{Ender, Settling};
 use crate::{BoxFuture, Durable, Membership, StoreError, Tx, Written, open, sessions};
 
 /// Where the data is.
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     lock: Lock,
     pub(crate) lease: Arc<Lease>,
     pub(crate) feed: Feed,
+    pub(crate) settling: Arc<Settling>,
 }
 
 impl Store {
@@ -165,6 +167,13 @@ impl Store {
         observers.push(Arc::new(observer));
     }
 
+    /// Adds somebody who ends what a change stops, after its observers were told. This node does not say that it has a
+    /// change before what is returned is over; nor has it a lease again, after it had none, before what was under way then
+    /// is. Whoever waits for neither is not held up.
+    pub fn end_with(&self, ender: Ender) {
+        self.inner.shared.settling.add(ender);
+    }
+
     /// Changes with each commit of this process that holds entries, after it. Entries of other nodes it does not tell of.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.inner.shared.commits.subscribe()
@@ -216,13 +225,29 @@ impl Store {
     }
 
     /// Waits until every other node is past the change of this number ([`Durable::change`]): it has told its observers,
-    /// or its leave to act has ended. A node that is away takes two seconds, at the most the first time.
+    /// and what the change stops has ended there ([`Store::end_with`]); or its leave to act has ended. A node that is away
+    /// takes two seconds. One that is there and has not confirmed after five is [named](crate::How::Unconfirmed).
     /// Returns at once where there are no other nodes.
-    pub async fn confirmed(&self, change: u64) -> Vec<Confirmation> {
+    ///
+    /// # Errors
+    /// Of the database, if it does not say for so long what the nodes do.
+    pub async fn confirmed(&self, change: u64) -> Result<Vec<Confirmation>, StoreError> {
         if !self.is_shared() || change == 0 {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         keeper::confirmed(&self.inner.readers, self.inner.writer, &*self.inner.shared.clock, change).await
+    }
+
+    /// Returns when the observers of this node were told everything up to the change of this number.
+    ///
+    /// # Errors
+    /// Of the database, or of an observer.
+    pub async fn heard(&self, change: u64) -> Result<(), StoreError> {
+        let shared = &self.inner.shared;
+        if self.is_shared() && shared.feed.told().await < change {
+            shared.feed.follow(&self.inner.readers, |number, changed| shared.tell(Some(number), changed)).await?;
+        }
+        Ok(())
     }
 
     /// Takes or keeps a job that only one node may do, for so long; says whether it is this node's. The job has to bear
@@ -285,6 +310,7 @@ impl Shared {
         Self {
             lease: Arc::new(lease),
             feed: Feed::new(told),
+            settling: Arc::default(),
             clock,
             pending: Mutex::new(pending),
             observers: RwLock::default(),
@@ -325,16 +351,19 @@ impl Shared {
         drop(self.closing.subscribe().wait_for(|closing| *closing).await);
     }
 
-    /// Tells every observer every change, in order.
+    /// Tells every observer every change, in order; then has ended what these stop.
     ///
     /// # Errors
     /// [`StoreError::Panicked`] if one of them did: its copy can no longer be trusted.
-    pub(crate) fn tell(&self, changed: &[Changed]) -> Result<(), StoreError> {
+    pub(crate) fn tell(&self, number: Option<u64>, changed: &[Changed]) -> Result<(), StoreError> {
         if changed.is_empty() {
             return Ok(());
         }
         let observers = self.observers();
-        let tell_each = || changed.iter().for_each(|change| observers.iter().for_each(|observer| observer(change)));
+        let tell_each = || {
+            changed.iter().for_each(|change| observers.iter().for_each(|observer| observer(change)));
+            self.settling.begin(number, changed);
+        };
         catch_unwind(AssertUnwindSafe(tell_each))
             .map_err(|panic| StoreError::Panicked(format!("an observer: {}", message(&*panic))))
     }

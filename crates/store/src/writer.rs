@@ -256,9 +256,9 @@ impl Writer {
             self.shared.pending().committed(made.leaves.clone());
         }
         let changed = self.tx.take_noted();
-        let Some(number) = made.change else { return self.shared.tell(&changed) };
+        let Some(number) = made.change else { return self.shared.tell(None, &changed) };
         loop {
-            let tell = |changed: &[Changed]| self.shared.tell(changed);
+            let tell = |number, changed: &[Changed]| self.shared.tell(Some(number), changed);
             match self.shared.feed.tell_own(&self.readers, number, &changed, tell).await {
                 // What others changed before cannot be read now. Nobody is answered before it is.
                 Err(e) if e.is_outage() && !self.shared.is_closing() => tokio::time::sleep(AGAIN).await,

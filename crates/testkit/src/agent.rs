@@ -1,5 +1,6 @@
 //! An agent: its key, its tokens, its requests.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ const STATELESS: &str = "2026-07-28";
 pub struct Agent {
     name: String,
     url: String,
+    /// Where requests go in truth, of a node among several that have one URL.
+    node: Option<SocketAddr>,
     key: Arc<AgentKey>,
     http: Http,
     clock: Arc<dyn Clock>,
@@ -59,6 +62,7 @@ impl Agent {
         Self {
             name: name.to_owned(),
             url: app.url().to_owned(),
+            node: None,
             key,
             http: Http::new(),
             clock: app.time(),
@@ -68,6 +72,62 @@ impl Agent {
             instance: None,
             manifest: None,
         }
+    }
+
+    /// Makes a key and proves possession of it with the code, at a node of several that have one URL.
+    ///
+    /// # Panics
+    /// If the node does not take it.
+    pub async fn enrol_at(
+        (url, node): (&str, SocketAddr),
+        (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+        (name, code): (&str, &str),
+    ) -> Self {
+        let key = Arc::new(AgentKey::generate().expect("a key"));
+        let proof = key.enrolment_proof(&Secret::new(code.to_owned()), url, clock.now()).expect("a proof");
+        let jwk: Value = serde_json::from_str(key.jwk()).expect("a JWK");
+        let agent = Self {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            node: Some(node),
+            key,
+            http: Http::new(),
+            clock,
+            random,
+            wallets: Arc::default(),
+            bearer: false,
+            instance: None,
+            manifest: None,
+        };
+        let body = json!({"code": code, "jwk": jwk, "proof": proof}).to_string();
+        let request = Request::post(format!("{url}/oauth/enrol")).header(header::CONTENT_TYPE, "application/json");
+        agent.exchange(request.body(Full::new(Bytes::from(body))).expect("a request")).await.ok();
+        agent
+    }
+
+    /// The same agent at another node of several that have one URL, in a session of its own.
+    #[must_use]
+    pub fn at_node(&self, node: SocketAddr) -> Self {
+        Self { node: Some(node), http: Http::new(), wallets: Arc::default(), ..self.clone() }
+    }
+
+    /// The same agent, which goes on with a session for this upstream server.
+    #[must_use]
+    pub async fn within(self, server: &str, sid: &str) -> Self {
+        let wallet = Wallet::new(Arc::clone(&self.key), &self.name, &self.url, &self.mcp(server)).within(sid);
+        self.wallets.lock().await.push(wallet);
+        self
+    }
+
+    /// Sends a request to where it goes in truth, under the name that everybody knows.
+    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Answer {
+        if let Some(node) = self.node {
+            let authority = self.url.split_once("://").map_or(self.url.as_str(), |(_, authority)| authority);
+            request.headers_mut().insert(header::HOST, authority.parse().expect("a host"));
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            *request.uri_mut() = format!("http://{node}{path}").parse().expect("an address");
+        }
+        self.http.send(request).await
     }
 
     /// The same agent at the same data behind another port, after a restart.
@@ -168,7 +228,7 @@ impl Agent {
             if let Some(dpop) = &call.dpop {
                 request = request.header("dpop", dpop);
             }
-            let answer = self.http.send(request.body(Full::new(Bytes::from(call.form))).expect("a request")).await;
+            let answer = self.exchange(request.body(Full::new(Bytes::from(call.form))).expect("a request")).await;
             let nonce = answer.header("dpop-nonce");
             let nonce = (!nonce.is_empty()).then_some(nonce.as_str());
             let taken = wallet.take(answer.status.as_u16(), nonce, &answer.body, self.clock.now());
@@ -199,7 +259,7 @@ impl Agent {
                 return refused;
             }
             let request = self.request(wallet, &url, method, headers, body);
-            let answer = self.http.send(request).await;
+            let answer = self.exchange(request).await;
             let (nonce, challenge) = (answer.header("dpop-nonce"), answer.header("www-authenticate"));
             let nonce = (!nonce.is_empty()).then_some(nonce.as_str());
             let next = wallet.answered(answer.status.as_u16(), nonce, Some(&challenge));
@@ -210,6 +270,22 @@ impl Agent {
             }
         }
         last.expect("an answer")
+    }
+
+    /// What a request to an address under a resource carries: its token, and a proof of its own. With the nonce that was
+    /// given last.
+    ///
+    /// # Panics
+    /// If there is no token.
+    pub async fn credentials(&self, resource: &str, path: &str, method: &str) -> Vec<(&'static str, String)> {
+        let mut wallets = self.wallets.lock().await;
+        let wallet = self.wallet(&mut wallets, resource);
+        let refused = self.renew(wallet).await;
+        assert!(refused.is_none(), "{refused:?}");
+        let url = format!("{resource}{path}");
+        let made = wallet.headers(method, &url, self.clock.now(), &*self.random).expect("headers");
+        let proof = made.dpop.map(|proof| ("dpop", proof));
+        [("authorization", made.authorization.expose().to_owned())].into_iter().chain(proof).collect()
     }
 
     fn request(

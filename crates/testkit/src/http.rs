@@ -120,7 +120,10 @@ impl Default for Http {
 }
 
 /// One request over a unix socket.
-pub(crate) async fn unix(socket: &Path, method: Method, path: &str, body: &Value) -> Answer {
+///
+/// # Panics
+/// If there is no answer in [`LONGEST_WAIT`].
+pub async fn unix(socket: &Path, method: Method, path: &str, body: &Value) -> Answer {
     let exchange = async {
         let stream = tokio::net::UnixStream::connect(socket).await.expect("the admin socket");
         let (mut sender, connection) =

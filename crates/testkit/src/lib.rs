@@ -16,7 +16,7 @@ pub use agent::{Agent, McpSession};
 pub use app::{Builder, TestApp};
 pub use browser::{Browser, encoded, hidden};
 pub use clock::MockClock;
-pub use http::{Answer, Http, LONGEST_WAIT};
+pub use http::{Answer, Http, LONGEST_WAIT, unix};
 pub use passkey::Passkey;
 pub use random::SeededRandom;
 pub use upstream::{HttpUpstream, Seen, StdioUpstream};

@@ -13,7 +13,7 @@ use chancery_tlog::leaf_hash;
 mod kills;
 mod power;
 pub(crate) mod served;
-mod subject;
+pub(crate) mod subject;
 mod syscalls;
 
 /// What was seen outside: its name, and where the log is said to hold it, if that was said.

@@ -5,6 +5,14 @@
 //! scopes. The log has one order, which is compared with what arrived: whatever was recorded after the containment must
 //! not have arrived at all, and whatever arrives after the acknowledgement was written to its connection before it.
 
+mod cluster;
+mod cost;
+mod late;
+mod load;
+mod pushed;
+mod three;
+mod upstream;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chancery_store::Lease;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -34,7 +36,7 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(crate) fn new(url: &str, config: &Config) -> Result<Self, String> {
+    pub(crate) fn new(url: &str, config: &Config, lease: &Arc<Lease>) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|e| format!("`{url}` is not a URL: {e}"))?;
         let host = uri.host().filter(|_| uri.scheme_str() == Some("http"));
         let Some(host) = host else { return Err(format!("`{url}` is not an http:// URL")) };
@@ -47,7 +49,7 @@ impl Http {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOLED)
-            .build(Wires(connector));
+            .build(Wires { connector, lease: Arc::clone(lease) });
         Ok(Self { client, uri, idle: config.timeouts.idle })
     }
 
@@ -143,6 +145,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::connection::testing::Still;
 
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -169,7 +172,10 @@ mod tests {
     async fn a_connection_with_an_answer_that_nobody_read_is_given_to_nobody() {
         let (uri, mut comes) = server().await;
         let client = Client::builder(TokioExecutor::new())
-            .build(Wires(HttpConnector::new_with_resolver(Guarded(GaiResolver::new()))));
+            .build(Wires {
+                connector: HttpConnector::new_with_resolver(Guarded(GaiResolver::new())),
+                lease: Arc::new(Lease::for_ever(Arc::new(Still::default()))),
+            });
         let http = Http { client, uri, idle: Duration::from_secs(20) };
         let send = || http.send(Method::GET, HeaderMap::new(), Bytes::new());
         {

@@ -1,4 +1,5 @@
-//! A connection to an upstream that can be cut: what was not written to it by then never is.
+//! A connection to an upstream that can be cut: what was not written to it by then never is. Nor is anything while this
+//! node has no lease: that is looked at where the bytes are handed over, however long ago the request was looked at.
 //!
 //! The HTTP client hands a request to the task of its connection, which writes it when it gets to it. Dropping the request
 //! does not take back what lies there. So the writing itself is what is cut.
@@ -8,6 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use chancery_store::Lease;
 use http::{Extensions, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, HttpConnector};
@@ -18,14 +20,21 @@ use tower_service::Service;
 use super::http::Guarded;
 use crate::lock;
 
+/// Why nothing is written.
+pub(super) const UNLEASED: &str = "this node has not heard from the database in time";
+
 /// Makes connections that can be cut.
 #[derive(Clone)]
-pub(super) struct Wires(pub(super) HttpConnector<Guarded>);
+pub(super) struct Wires {
+    pub(super) connector: HttpConnector<Guarded>,
+    pub(super) lease: Arc<Lease>,
+}
 
 /// One connection.
 pub(super) struct Wire {
     stream: TokioIo<TcpStream>,
     line: Line,
+    lease: Arc<Lease>,
 }
 
 /// Whether it may be written to. It is held while something is written, which never waits for the network.
@@ -68,7 +77,8 @@ impl Drop for Underway {
 }
 
 impl Wire {
-    /// Writes, unless it was cut.
+    /// Writes, unless it was cut or the lease is over. Nothing stands between the last look and the system call: a
+    /// process that is stopped there, and nowhere else, writes once more when it goes on.
     fn unless_cut<T>(
         &mut self,
         write: impl FnOnce(Pin<&mut TokioIo<TcpStream>>) -> Poll<io::Result<T>>,
@@ -76,6 +86,9 @@ impl Wire {
         let cut = lock(&self.line.0);
         if *cut {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, "the request was taken back")));
+        }
+        if !self.lease.is_fresh() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, UNLEASED)));
         }
         write(Pin::new(&mut self.stream))
     }
@@ -127,12 +140,12 @@ impl Service<Uri> for Wires {
     type Future = Connecting<Self::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx)
+        self.connector.poll_ready(cx)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.0.call(uri);
-        Box::pin(async move { Ok(Wire { stream: connecting.await?, line: Line::default() }) })
+        let (connecting, lease) = (self.connector.call(uri), Arc::clone(&self.lease));
+        Box::pin(async move { Ok(Wire { stream: connecting.await?, line: Line::default(), lease }) })
     }
 }
 
@@ -144,16 +157,31 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::connection::testing::Still;
+
+    async fn wire(lease: Lease) -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (peer, _) = listener.accept().await.unwrap();
+        (Wire { stream: TokioIo::new(stream), line: Line::default(), lease: Arc::new(lease) }, peer)
+    }
+
+    async fn write(wire: &mut Wire, text: &'static [u8]) -> io::Result<usize> {
+        poll_fn(|cx| Pin::new(&mut *wire).poll_write(cx, text)).await
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_without_a_lease() {
+        let (mut wire, mut peer) = wire(Lease::none_yet(Arc::new(Still::default()))).await;
+        assert_eq!(write(&mut wire, b"after").await.unwrap_err().to_string(), UNLEASED);
+        drop(wire);
+        assert_eq!(peer.read(&mut [0; 8]).await.unwrap(), 0);
+    }
 
     #[tokio::test]
     async fn what_is_not_written_when_a_line_is_cut_never_is() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut peer, _) = listener.accept().await.unwrap();
-        let mut wire = Wire { stream: TokioIo::new(stream), line: Line::default() };
+        let (mut wire, mut peer) = wire(Lease::for_ever(Arc::new(Still::default()))).await;
         let line = wire.line.clone();
-        let write =
-            async |wire: &mut Wire, text: &'static [u8]| poll_fn(|cx| Pin::new(&mut *wire).poll_write(cx, text)).await;
         assert_eq!(write(&mut wire, b"before").await.unwrap(), 6);
         *lock(&line.0) = true;
         assert_eq!(write(&mut wire, b"after").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);

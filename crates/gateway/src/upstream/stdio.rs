@@ -5,20 +5,25 @@
 //! It inherits no environment. Its standard error goes to our log, without secrets.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chancery_model::Secret;
+use chancery_store::Lease;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::line::UNLEASED;
 use super::{Envelope, Failure};
 use crate::config::{Command, Config};
 use crate::inject::Credential;
@@ -41,6 +46,7 @@ pub(crate) struct Program {
     command: Command,
     limit: usize,
     idle: Duration,
+    lease: Arc<Lease>,
 }
 
 /// A running child. It ends when nobody holds it any more.
@@ -51,6 +57,7 @@ pub(crate) struct Child {
     idle: Duration,
     /// Which credential it was started with.
     pub(crate) generation: u64,
+    lease: Arc<Lease>,
     /// It is to end at once, whatever it is doing.
     now: CancellationToken,
     ended: CancellationToken,
@@ -95,9 +102,16 @@ pub(crate) struct Reply {
     done: bool,
 }
 
+/// A line that is being written.
+struct Half<'c> {
+    child: &'c Child,
+    written: usize,
+    whole: usize,
+}
+
 impl Program {
-    pub(crate) fn new(server: Arc<str>, command: Command, config: &Config) -> Self {
-        Self { server, command, limit: config.limits.answer, idle: config.timeouts.idle }
+    pub(crate) fn new(server: Arc<str>, command: Command, config: &Config, lease: Arc<Lease>) -> Self {
+        Self { server, command, limit: config.limits.answer, idle: config.timeouts.idle, lease }
     }
 
     /// Starts a child; the credential is one more variable of its environment.
@@ -120,6 +134,7 @@ impl Program {
             next: AtomicI64::new(1),
             idle: self.idle,
             generation: credential.generation,
+            lease: Arc::clone(&self.lease),
             now,
             ended,
             _stop: stop.drop_guard(),
@@ -204,6 +219,11 @@ impl Child {
         self.desk.gone.is_cancelled()
     }
 
+    /// Is its process over?
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Ends it at once: what it was sent and has not read yet, it never reads. Says whether it was gone within this time.
     pub(crate) async fn kill(&self, patience: Duration) -> bool {
         self.now.cancel();
@@ -235,16 +255,28 @@ impl Child {
     pub(crate) async fn tell(&self, message: &Message) -> Result<(), Failure> {
         let mut line = message.to_bytes().map_err(|e| Failure::not_sent(e.why))?;
         line.push(b'\n');
-        self.write(&line).await
+        self.write(&line, &|| self.lease.is_fresh()).await
     }
 
-    async fn write(&self, line: &[u8]) -> Result<(), Failure> {
+    /// Writes a line while it may be written. A line that was begun and is not ended leaves the child with half a message,
+    /// to which the next one must not be added: it is ended.
+    async fn write(&self, line: &[u8], may: &(dyn Fn() -> bool + Send + Sync)) -> Result<(), Failure> {
         if self.is_gone() {
             return Err(Failure::not_sent("its process has ended"));
         }
         let mut input = self.input.lock().await;
+        let mut half = Half { child: self, written: 0, whole: line.len() };
         let written = async {
-            input.write_all(line).await?;
+            while half.written < line.len() {
+                let more = poll_fn(|cx| match may() {
+                    true => Pin::new(&mut *input).poll_write(cx, &line[half.written..]),
+                    false => Poll::Ready(Err(std::io::Error::other(UNLEASED))),
+                });
+                match more.await? {
+                    0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                    more => half.written += more,
+                }
+            }
             input.flush().await
         };
         match tokio::time::timeout(self.idle, written).await {
@@ -280,8 +312,17 @@ impl Child {
                 let note = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
                     "params": {"requestId": number, "reason": "the client went away"}});
                 // The child may be gone as well; then there is nothing left to cancel.
-                let _ = child.write(format!("{note}\n").as_bytes()).await;
+                // To take something back no lease is needed.
+                let _ = child.write(format!("{note}\n").as_bytes(), &|| true).await;
             });
+        }
+    }
+}
+
+impl Drop for Half<'_> {
+    fn drop(&mut self) {
+        if self.written > 0 && self.written < self.whole {
+            self.child.now.cancel();
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::rooms::Rooms;
 
 pub(crate) mod contain;
+pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod lift;
 pub(crate) mod list;
@@ -125,6 +126,7 @@ impl From<chancery_store::Confirmation> for Confirmed {
         let how = match node.how {
             How::Confirmed => "node",
             How::LeaseEnded => "node without a lease",
+            How::Unconfirmed => "node that has not confirmed",
         };
         Self::at(format!("{how} {}", node.node), node.after)
     }

@@ -30,7 +30,7 @@ const HEADER_BYTES: usize = 32 * 1024;
 /// Number of headers.
 const HEADERS: usize = 100;
 /// Connections at one time, each door.
-const CONNECTIONS: usize = 1024;
+const CONNECTIONS: usize = 4096;
 /// After an accept that failed, for instance because there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

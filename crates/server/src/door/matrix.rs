@@ -204,6 +204,7 @@ pub(crate) const RULES: &[Rule] = &[
     post("/v1/approvals/{id}/cancel", "approval.cancel", STOPPERS),
     get("/v1/containments", "containment.list", EVERY_ROLE),
     post("/v1/containments", "containment.contain", STOPPERS),
+    get("/v1/containments/events", "containment.events", EVERY_ROLE),
     post("/v1/containments/preview", "containment.preview", STOPPERS),
     get("/v1/containments/{id}", "containment.get", EVERY_ROLE),
     post("/v1/containments/{id}/lift", "containment.lift", ADMIN).proved(),

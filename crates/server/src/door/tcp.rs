@@ -70,6 +70,7 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/mcp/{server}", any(mcp))
         .route("/access/v1/evaluation", post(authzen::evaluation::handle))
         .route("/access/v1/evaluations", post(authzen::evaluations::handle))
+        .route("/access/v1/containments", get(authzen::containments::handle))
         .merge(signals())
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -151,7 +151,7 @@ async fn nodes_change_in_one_order_and_tell_it_to_all() {
     assert_eq!((refused, outcomes.iter().filter(|o| o.is_ok()).count()), (10, 50), "{outcomes:?}");
     let last = outcomes.into_iter().flatten().max().unwrap();
     for node in 0..3 {
-        let confirmations = cluster.store(node).confirmed(last).await;
+        let confirmations = cluster.store(node).confirmed(last).await.unwrap();
         assert!(confirmations.iter().all(|c| c.how == How::Confirmed), "{confirmations:?}");
         assert_eq!(confirmations.len(), 2);
     }
@@ -168,13 +168,13 @@ async fn what_is_acknowledged_and_confirmed_is_known_everywhere() {
         let name = format!("a{n}");
         register(cluster.store(0), &name, n).await.unwrap();
         let change = suspend(cluster.store(0), &name).await;
-        cluster.store(0).confirmed(change).await;
+        cluster.store(0).confirmed(change).await.unwrap();
         assert_eq!(cluster.told(1).last(), Some(&format!("{name} Suspended")), "confirmed before it was told");
     }
     let crm = agents::by_name(cluster.store(1), "a1").await.unwrap().unwrap();
     let new = session(&crm.id, 7);
     let opened = cluster.store(0).open_session(draft("open"), new.clone()).await.unwrap();
-    cluster.store(0).confirmed(opened.change()).await;
+    cluster.store(0).confirmed(opened.change()).await.unwrap();
     assert_eq!(sessions::get(cluster.store(1), &new.id).await.unwrap(), Some(new));
 }
 
@@ -185,7 +185,7 @@ async fn a_node_that_is_away_is_waited_for_until_its_lease_ends() {
     cluster.store(2).close().await;
     assert!(!cluster.store(2).lease().is_fresh(), "who has left the database does nothing");
     let change = register(cluster.store(0), "crm", 1).await.unwrap();
-    let confirmations = cluster.store(0).confirmed(change).await;
+    let confirmations = cluster.store(0).confirmed(change).await.unwrap();
     let how = |name: &str| confirmations.iter().find(|c| c.node == name).map(|c| (c.how, c.after));
     assert_eq!(how("node-1").unwrap().0, How::Confirmed);
     let (away, after) = how("node-2").unwrap();

@@ -8,6 +8,7 @@ use chancery_gateway::Reached;
 use chancery_model::DecisionId;
 use chancery_model::problem::{NOT_ACKNOWLEDGED, Problem};
 use chancery_oversee::containment::{Contained, contain};
+use chancery_store::How;
 use serde::Serialize;
 
 use super::{Asked, Confirmed, View};
@@ -46,16 +47,22 @@ pub(crate) async fn handle(
 async fn acknowledged(rooms: &Rooms, contained: Contained, reached: Reached) -> Answer<Thrown> {
     let Contained { containment, entry, change } = contained;
     let since = || rooms.clock.monotonic() - reached.at;
-    // Whoever looks at tokens, sessions, chains and questions was told before the writer answered. Another node tells its
-    // own before it confirms, and acts for nobody once its lease is over.
+    // Whoever looks at tokens, sessions, chains and questions was told before the writer answered; of what another node
+    // put in force, when it is heard of. A node tells its own, and cuts what is on its way there, before it confirms, and
+    // acts for nobody once its lease is over.
+    let open = |why: String| Problem::new(NOT_ACKNOWLEDGED, format!("{}: {why}", containment.id));
+    rooms.store.heard(change).await.map_err(|e| open(e.to_string()))?;
     let mut confirmations = vec![Confirmed::at("record", since())];
     let (own, others) = tokio::join!(rooms.gateway.acknowledge(&containment, reached), rooms.store.confirmed(change));
+    let others = others.map_err(|e| open(e.to_string()))?;
+    if let Some(silent) = others.iter().find(|node| node.how == How::Unconfirmed) {
+        return Err(open(format!("node `{}` is there and has not confirmed", silent.node)).into());
+    }
     confirmations.extend(own.into_iter().map(Confirmed::from));
     confirmations.extend(others.into_iter().map(Confirmed::from));
     let took_us = since().0;
-    if let Some(open) = confirmations.iter().find(|point| point.left > 0) {
-        let why = format!("{}: {} of {} {} go on", containment.id, open.left, open.stopped, open.point);
-        return Err(Problem::new(NOT_ACKNOWLEDGED, why).into());
+    if let Some(left) = confirmations.iter().find(|point| point.left > 0) {
+        return Err(open(format!("{} of {} {} go on", left.left, left.stopped, left.point)).into());
     }
     let already = entry.is_none();
     Ok(Thrown { containment: View::from(&containment), already, entry, confirmations, took_us })

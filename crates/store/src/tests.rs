@@ -24,6 +24,7 @@ mod nodes;
 mod nouns;
 mod opening;
 mod oversight;
+mod people;
 mod tree;
 
 /// Each look at it is a microsecond later.

@@ -111,6 +111,12 @@ impl Agent {
         Self { node: Some(node), http: Http::new(), wallets: Arc::default(), ..self.clone() }
     }
 
+    /// The same agent with the tokens that it has, at another node of several that have one URL.
+    #[must_use]
+    pub fn moved_to(&self, node: SocketAddr) -> Self {
+        Self { node: Some(node), http: Http::new(), ..self.clone() }
+    }
+
     /// The same agent, which goes on with a session for this upstream server.
     #[must_use]
     pub async fn within(self, server: &str, sid: &str) -> Self {

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod cost;
+mod incidents;
 mod late;
 mod load;
 mod pushed;

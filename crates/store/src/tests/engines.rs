@@ -1,6 +1,6 @@
 //! The same tests on the other engine.
 
-use super::{change, erase, failure, group, nouns, opening, tree};
+use super::{change, erase, failure, group, nouns, opening, oversight, people, tree};
 
 /// What is about files of SQLite.
 const OF_SQLITE: [&str; 6] = [
@@ -21,6 +21,8 @@ fn what_holds_on_sqlite_holds_on_postgresql() {
         group::ON_BOTH,
         nouns::ON_BOTH,
         opening::ON_BOTH,
+        oversight::ON_BOTH,
+        people::ON_BOTH,
         tree::ON_BOTH,
     ]);
 }
@@ -34,6 +36,8 @@ fn no_test_is_left_out_on_postgresql() {
         include_str!("group.rs"),
         include_str!("nouns.rs"),
         include_str!("opening.rs"),
+        include_str!("oversight.rs"),
+        include_str!("people.rs"),
         include_str!("tree.rs"),
     ];
     let left_out: Vec<String> = texts.iter().flat_map(|text| chancery_lend::left_out(text, &OF_SQLITE)).collect();

@@ -184,8 +184,8 @@ mod tests {
     use chancery_store::Lease;
 
     use super::*;
-    use crate::connection::testing::Still;
     use crate::config::{Config, Limits, PinMode, ServerConfig, Timeouts};
+    use crate::connection::testing::Still;
     use std::collections::BTreeMap;
     use tokio::sync::Semaphore;
 

@@ -22,7 +22,7 @@ const NUMBERED: &str = "SELECT MAX(CAST(SUBSTR(name, $3) AS BIGINT)) AS last FRO
 /// The same on PostgreSQL, where a number that is too large is an error.
 const NUMBERED_POSTGRES: &str = "SELECT CAST(MAX(LEAST(CAST(SUBSTR(name, CAST($3 AS INT)) AS NUMERIC), \
      9223372036854775807)) AS BIGINT) AS last FROM agents WHERE name >= $1 AND name < $2 \
-     AND SUBSTR(name, CAST($3 AS INT)) ~ '^[0-9]{1,1000}$'";
+     AND SUBSTR(name, CAST($3 AS INT)) ~ '^[0-9]+$'";
 
 /// Adds a new one. Its id and name must be new, else [`StoreError::Conflict`].
 pub async fn insert(tx: &mut Tx, agent: &Agent) -> Result<(), StoreError> {

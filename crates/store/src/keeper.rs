@@ -226,12 +226,7 @@ pub(crate) async fn confirmed(
     }
 }
 
-fn past(
-    other: &Other,
-    number: u64,
-    late: &mut BTreeMap<String, Late>,
-    now: Timestamp,
-) -> Option<How> {
+fn past(other: &Other, number: u64, late: &mut BTreeMap<String, Late>, now: Timestamp) -> Option<How> {
     if other.confirmed >= number {
         return Some(How::Confirmed);
     }

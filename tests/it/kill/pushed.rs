@@ -67,7 +67,10 @@ async fn whoever_listens_is_told_what_is_in_force_and_then_what_changes() {
     unkill(&app, &first).await;
     for stream in [&mut enforcing, &mut local] {
         let (name, contained) = told(stream).await.unwrap();
-        assert_eq!((name.as_str(), &contained["id"], &contained["scope"]), ("contained", &second["id"], &json!("agent")));
+        assert_eq!(
+            (name.as_str(), &contained["id"], &contained["scope"]),
+            ("contained", &second["id"], &json!("agent"))
+        );
         let (name, lifted) = told(stream).await.unwrap();
         assert_eq!((name.as_str(), &lifted["id"]), ("lifted", &first["id"]));
         assert!(lifted["number"].as_u64().unwrap() > contained["number"].as_u64().unwrap());

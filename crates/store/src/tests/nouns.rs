@@ -73,6 +73,23 @@ async fn agents_and_their_codes() {
 }
 
 #[tokio::test]
+async fn the_highest_number_behind_a_prefix_is_found() {
+    let dir = place();
+    let store = open(&dir).await;
+    let huge = format!("crew-{}", "9".repeat(40));
+    let names = ["crew-7", "crew-0012", "crew-x", "crew-1x", "crew-", "crewman-99", "crews-50", "other-3"];
+    for (number, name) in names.into_iter().enumerate() {
+        let new = agent(name, number as u64);
+        write(&store, move |tx| Box::pin(async move { agents::insert(tx, &new).await })).await.unwrap();
+    }
+    assert_eq!(agents::last_number(&store, "crew").await.unwrap(), 12);
+    assert_eq!(agents::last_number(&store, "nobody").await.unwrap(), 0);
+    let new = agent(&huge, 99);
+    write(&store, move |tx| Box::pin(async move { agents::insert(tx, &new).await })).await.unwrap();
+    assert_eq!(agents::last_number(&store, "crew").await.unwrap(), i64::MAX.unsigned_abs());
+}
+
+#[tokio::test]
 async fn sessions_belong_to_agents() {
     let dir = place();
     let store = open(&dir).await;
@@ -295,6 +312,7 @@ async fn connections_are_replaced_as_a_whole_and_removed() {
 
 pub(super) const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![
     agents_and_their_codes,
+    the_highest_number_behind_a_prefix_is_found,
     sessions_belong_to_agents,
     grants_end,
     tools_of_servers,

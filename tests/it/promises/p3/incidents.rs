@@ -49,7 +49,10 @@ async fn i5_after_everything_of_an_owner_is_revoked_no_credential_of_theirs_is_t
         }
     }
     assert_eq!(seen.take().len(), 0);
-    println!("promise P3 on three nodes, I5: {} tokens, each refused at each of 3 nodes ({refused} of {refused})", credentials.len());
+    println!(
+        "promise P3 on three nodes, I5: {} tokens, each refused at each of 3 nodes ({refused} of {refused})",
+        credentials.len()
+    );
 }
 
 /// I9 (OpenClaw): it was told to stop, and went on. It loops at all three nodes and looks at no answer.

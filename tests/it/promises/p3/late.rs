@@ -114,7 +114,9 @@ async fn a_confirmation_without_a_cut_is_noticed() {
     let faults = Build::Wrong(&["uncut", "hasty"]);
     let Some(came) = run(faults, Trouble::None, Door::AfterTheAnswer).await else { return };
     assert_eq!(came.late, 1, "{}", came.thrown.text());
-    println!("promise P3 on several nodes, control of the confirmation: 1 call arrived after an acknowledgement that did not wait for its cut");
+    println!(
+        "promise P3 on several nodes, control of the confirmation: 1 call arrived after an acknowledgement that did not wait for its cut"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,6 +139,8 @@ async fn a_node_that_acts_without_a_lease_is_noticed() {
     for trouble in [Trouble::Stopped, Trouble::Parted] {
         let Some(came) = run(Build::Wrong(&["unleased"]), trouble, Door::AfterTheAnswer).await else { return };
         assert_eq!(came.late, 1, "{trouble:?}: {}", came.thrown.text());
-        println!("promise P3 on several nodes, control of the lease ({trouble:?}): 1 call arrived after the acknowledgement");
+        println!(
+            "promise P3 on several nodes, control of the lease ({trouble:?}): 1 call arrived after the acknowledgement"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Agents that call at every node of a cluster, at a rate that does not follow the answers.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -70,6 +71,18 @@ impl Crowd {
         &self.callers
     }
 
+    /// Each of these calls once at a node that has no lease, and is refused for that; how many did.
+    pub(super) async fn refused_by(&self, node: SocketAddr, such: impl Fn(&str) -> bool) -> usize {
+        let mut refused = 0;
+        for caller in self.callers.iter().filter(|caller| such(caller.who)) {
+            let call = json!({"name": caller.tool, "arguments": {"who": caller.who, "node": 0}});
+            let answer = caller.agent.at_node(node).rpc(caller.server, "tools/call", call).await;
+            assert!(answer.text().contains("C5010"), "{}: {}", answer.status, answer.text());
+            refused += 1;
+        }
+        refused
+    }
+
     /// Sets all of them to work in fresh sessions, `rate` calls a second in all, by so many hands at each node.
     pub(super) async fn run(&self, cluster: &Cluster, rate: u32, hands: usize) -> Running {
         let mut tried = BTreeMap::new();
@@ -90,7 +103,7 @@ impl Crowd {
                 }
             }
         }
-        let (ended, offered, since) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Instant::now());
+        let (ended, offered, since) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), now());
         let mut tasks = JoinSet::new();
         for (caller, node, count) in places {
             let (ended, offered) = (Arc::clone(&ended), Arc::clone(&offered));
@@ -108,6 +121,11 @@ impl Crowd {
         }
         Running { tasks, ended, tried, offered, since, roaming }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the pace of the calls is real time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 impl Running {

@@ -172,8 +172,9 @@ impl World {
         let node = &self.cluster.nodes[troubled];
         let mut refused = 0;
         if trouble == Trouble::Parted {
+            // What was begun there waits for the record, which it cannot write; whoever comes now is told.
             assert!(!node.is_ready().await, "its lease is over");
-            refused += running.try_again(2, |who, at| is_covered(who) && at == troubled).await;
+            refused += self.crowd.refused_by(node.address, &is_covered).await;
             node.rejoin();
         } else {
             node.go_on();

@@ -171,11 +171,10 @@ mod tests {
     #[tokio::test]
     async fn a_connection_with_an_answer_that_nobody_read_is_given_to_nobody() {
         let (uri, mut comes) = server().await;
-        let client = Client::builder(TokioExecutor::new())
-            .build(Wires {
-                connector: HttpConnector::new_with_resolver(Guarded(GaiResolver::new())),
-                lease: Arc::new(Lease::for_ever(Arc::new(Still::default()))),
-            });
+        let client = Client::builder(TokioExecutor::new()).build(Wires {
+            connector: HttpConnector::new_with_resolver(Guarded(GaiResolver::new())),
+            lease: Arc::new(Lease::for_ever(Arc::new(Still::default()))),
+        });
         let http = Http { client, uri, idle: Duration::from_secs(20) };
         let send = || http.send(Method::GET, HeaderMap::new(), Bytes::new());
         {

@@ -240,21 +240,19 @@ async fn promise(what: &str, trouble: Trouble, bound: Span, (small, full): (usiz
     for kill in KILLS.into_iter().cycle().take(throws) {
         world.throw(kill, trouble).await.unwrap_or_else(|breach| panic!("seed {seed}: {breach}"));
     }
-    world.tell(what, bound);
+    world.tell(what, if size() == Size::Full { bound } else { bound + RELAXED });
 }
 
-/// A lease, and what a look takes.
+/// What an acknowledgement may take.
+const HEALTHY: Span = Span(250_000);
+/// The same, after a lease.
 const LEASE: Span = Span(2_250_000);
 /// Where everything shares a small machine with other tests, time says little; the figure is that of the full size.
 const RELAXED: Span = Span(1_500_000);
 
-fn healthy() -> Span {
-    if size() == Size::Full { Span(250_000) } else { RELAXED }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_acknowledgement_nothing_arrives_from_any_node() {
-    promise("all healthy", Trouble::None, healthy(), (8, 50)).await;
+    promise("all healthy", Trouble::None, HEALTHY, (8, 50)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use chancery_model::{
 
 use super::{Counting, agent, draft, open, place};
 use crate::deliveries::{Delivery, DeliveryState, Gone};
-use crate::{BoxFuture, Store, StoreError, Tx, approvals, deliveries, followers, groups, persons, signals};
+use crate::{BoxFuture, Store, StoreError, Tx, agents, approvals, deliveries, followers, groups, persons, signals};
 
 const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
 
@@ -62,6 +62,8 @@ fn approval(number: u64) -> Approval {
 async fn an_approval_is_used_once_and_in_time() {
     let dir = place();
     let store = open(&dir).await;
+    let crm = agent("crm", 1);
+    write(&store, move |tx| Box::pin(async move { agents::insert(tx, &crm).await })).await.unwrap();
     let asked = approval(1);
     let new = asked.clone();
     write(&store, move |tx| Box::pin(async move { approvals::insert(tx, &new).await })).await.unwrap();

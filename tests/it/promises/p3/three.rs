@@ -240,7 +240,7 @@ async fn promise(what: &str, trouble: Trouble, bound: Span, (small, full): (usiz
     for kill in KILLS.into_iter().cycle().take(throws) {
         world.throw(kill, trouble).await.unwrap_or_else(|breach| panic!("seed {seed}: {breach}"));
     }
-    world.tell(what, if size() == Size::Full { bound } else { bound + RELAXED });
+    world.tell(what, if size() == Size::Full { bound } else { Span(bound.0 + RELAXED.0) });
 }
 
 /// What an acknowledgement may take.

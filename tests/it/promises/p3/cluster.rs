@@ -129,10 +129,14 @@ impl Cluster {
     pub(super) async fn enrol(&self, name: &str, code: &str) -> Agent {
         let place = (self.url.as_str(), self.nodes[0].address);
         let agent = Agent::enrol_at(place, (Arc::new(WallClock), Arc::new(SystemRandom)), (name, code)).await;
-        // What is not stopped by anything need not be known at every node when it is answered.
+        self.known_everywhere().await;
+        agent
+    }
+
+    /// What stops nobody need not be known at every node when it is answered.
+    async fn known_everywhere(&self) {
         let behind = "SELECT COUNT(*) FROM nodes WHERE confirmed < (SELECT MAX(number) FROM feed)";
         until("every node knows", async || self.count(behind) == 0).await;
-        agent
     }
 
     /// Throws the switch at a node.
@@ -145,6 +149,7 @@ impl Cluster {
     pub(super) async fn lift(&self, node: usize, id: &str) {
         let path = format!("/v1/containments/{id}/lift");
         self.admin(node, "POST", &path, json!({"reason": "the test goes on"})).await.ok();
+        self.known_everywhere().await;
     }
 
     /// What became of the act of this intent, once that is known: its result, and why.

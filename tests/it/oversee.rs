@@ -1,5 +1,10 @@
 //! The human on the loop, through the front door.
 
 mod approvals;
+mod fatigue;
+mod passkey;
+mod show;
+mod stand_ins;
+mod voided;
 mod wires;
 pub(crate) mod world;

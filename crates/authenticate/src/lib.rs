@@ -66,7 +66,7 @@ pub use federation::{Attested, check_bundle, check_key_set};
 pub use introspect::Introspection;
 pub use keys::{KeysError, LogKey, Retiring, client_key};
 pub use metadata::{AuthorizationServer, JwkSet, ProtectedResource, resource_metadata_path};
-pub use passkeys::{NewPasskey, ShownPasskey};
+pub use passkeys::{NewPasskey, ShownFor, ShownPasskey};
 pub use people::{PeopleError, SignedIn};
 pub use presence::PresenceAsked;
 pub use reach::{Reach, Reached};

@@ -4,8 +4,10 @@
 //! one. What is kept is that it was answered, in the commit of the answer.
 
 use chancery_model::{
-    Change, Draft, Hash, Kind, Login, LoginId, Passkey, PasskeyId, PersonId, Secret, Span, Timestamp, Who,
+    Change, Digest, Draft, Hash, Kind, Login, LoginId, Passkey, PasskeyId, PersonId, Secret, Span, Timestamp, Who,
+    canonical,
 };
+use chancery_store::passkeys::{NotCounted, Shown};
 use chancery_store::{StoreError, Tx, logins, passkeys};
 use chancery_webauthn::{Assertion, NotAccepted, Registration, challenge};
 use serde_json::{Value, json};
@@ -55,6 +57,8 @@ enum Purpose<'a> {
     Register(&'a LoginId),
     SignIn,
     StepUp(&'a LoginId),
+    /// A yes to what has this digest.
+    Approve(&'a LoginId, &'a Digest),
 }
 
 /// A challenge that was ours and can be answered.
@@ -66,9 +70,17 @@ struct Challenge {
 /// A passkey that was shown and verified, before it is noted.
 struct Proof {
     passkey: Passkey,
-    count: u32,
-    challenge: Hash,
-    expires_at: Timestamp,
+    shown: Shown,
+}
+
+/// A passkey that was shown for what has one digest.
+#[derive(Clone, Debug)]
+pub struct ShownFor {
+    /// To be noted with what it was shown for.
+    pub shown: Shown,
+    /// What was signed, by which key, as canonical JSON: whoever has it can verify it without us. The challenge in it
+    /// begins with the digest.
+    pub evidence: Vec<u8>,
 }
 
 impl Purpose<'_> {
@@ -77,6 +89,15 @@ impl Purpose<'_> {
             Self::Register(login) => format!("register {login}"),
             Self::SignIn => "sign in".to_owned(),
             Self::StepUp(login) => format!("step up {login}"),
+            Self::Approve(login, digest) => format!("approve {digest} in {login}"),
+        }
+    }
+
+    /// What the challenge begins with, for everybody to read: what is signed says what it is a yes to.
+    fn subject(&self) -> &[u8] {
+        match self {
+            Self::Approve(_, digest) => &digest.0,
+            Self::Register(_) | Self::SignIn | Self::StepUp(_) => &[],
         }
     }
 }
@@ -116,6 +137,33 @@ impl Authenticator {
     pub async fn step_up_options(&self, by: &SignedIn) -> Result<Value, PeopleError> {
         let known = passkeys::of_person(&self.store, &by.person.id).await?;
         self.show_options(&Purpose::StepUp(&by.login), &known)
+    }
+
+    /// The same for a yes of theirs to what has this digest; nothing if they have no passkey.
+    pub async fn approve_options(&self, by: &SignedIn, digest: &Digest) -> Result<Option<Value>, PeopleError> {
+        let known = passkeys::of_person(&self.store, &by.person.id).await?;
+        let asked = || self.show_options(&Purpose::Approve(&by.login, digest), &known);
+        (!known.is_empty()).then(asked).transpose()
+    }
+
+    /// Whoever is signed in showed a passkey for what has this digest, and for nothing else.
+    pub async fn shown_for(
+        &self,
+        by: &SignedIn,
+        digest: &Digest,
+        sent: &ShownPasskey,
+    ) -> Result<ShownFor, PeopleError> {
+        let Proof { passkey, shown } = self.shown_by(&Purpose::Approve(&by.login, digest), sent).await?;
+        if passkey.person != by.person.id {
+            return Err(PeopleError::NoPasskey);
+        }
+        let evidence = canonical(&json!({
+            "authenticator_data": sent.authenticator_data,
+            "client_data": sent.client_data,
+            "public_key": encode(&passkey.public_key),
+            "signature": sent.signature,
+        }));
+        Ok(ShownFor { shown, evidence: evidence.unwrap_or_default() })
     }
 
     fn show_options(&self, purpose: &Purpose<'_>, known: &[Passkey]) -> Result<Value, PeopleError> {
@@ -250,7 +298,7 @@ impl Authenticator {
         let before = before.map(|cookie| sha256(cookie.as_bytes()));
         let write = self.store.write(draft, move |tx| {
             Box::pin(async move {
-                note(tx, &proof, now).await?;
+                passkeys::note(tx, &proof.shown, now).await?;
                 begin(tx, &login, before, PeopleError::NoPasskey).await
             })
         });
@@ -270,7 +318,7 @@ impl Authenticator {
         let hash = sha256(after.expose().as_bytes());
         let write = self.store.write(draft, move |tx| {
             Box::pin(async move {
-                note(tx, &proof, now).await?;
+                passkeys::note(tx, &proof.shown, now).await?;
                 rotate(tx, &before, &hash, now).await
             })
         });
@@ -285,9 +333,16 @@ impl Authenticator {
         let challenge = self.challenged(purpose, &client_data)?;
         let party = self.config.party();
         let passkey = passkeys::get(&self.store, &credential).await?.ok_or(PeopleError::NoPasskey)?;
-        let shown = Assertion { client_data: &client_data, authenticator_data: &data, signature: &signature };
-        let count = party.verify(&shown, &challenge.bytes, &passkey.public_key, passkey.sign_count)?;
-        Ok(Proof { passkey, count, challenge: sha256(&challenge.bytes), expires_at: challenge.expires_at })
+        let signed = Assertion { client_data: &client_data, authenticator_data: &data, signature: &signature };
+        let count = party.verify(&signed, &challenge.bytes, &passkey.public_key, passkey.sign_count)?;
+        let shown = Shown {
+            passkey: passkey.id.clone(),
+            credential: passkey.credential.clone(),
+            count,
+            challenge: sha256(&challenge.bytes),
+            expires_at: challenge.expires_at,
+        };
+        Ok(Proof { passkey, shown })
     }
 
     /// The hash of what the browser holds, and what it is to hold instead.
@@ -302,7 +357,8 @@ impl Authenticator {
     fn new_challenge(&self, purpose: &Purpose<'_>) -> Result<String, PeopleError> {
         let until = (self.clock.now() + LIFETIME).0.to_be_bytes();
         let sealed = self.vault.seal(Place { table: "challenges", row: &purpose.row() }, &until);
-        Ok(encode(&sealed.map_err(|e| PeopleError::Vault(e.to_string()))?))
+        let sealed = sealed.map_err(|e| PeopleError::Vault(e.to_string()))?;
+        Ok(encode(&[purpose.subject(), &sealed].concat()))
     }
 
     /// The challenge that is answered, if it is one of ours, for this, and not too old.
@@ -310,27 +366,16 @@ impl Authenticator {
         let bytes = challenge(client_data)?;
         let other = || PeopleError::Passkey(NotAccepted::Challenge);
         let place = purpose.row();
-        let opened = self.vault.unseal(Place { table: "challenges", row: &place }, &bytes).map_err(|_| other())?;
+        let sealed = bytes.strip_prefix(purpose.subject()).ok_or_else(other)?;
+        let opened = self.vault.unseal(Place { table: "challenges", row: &place }, sealed).map_err(|_| other())?;
         let expires_at = Timestamp(i64::from_be_bytes(opened.as_slice().try_into().map_err(|_| other())?));
         if self.clock.now() < expires_at { Ok(Challenge { bytes, expires_at }) } else { Err(other()) }
     }
 }
 
-/// The challenge was not answered before, and the device counts further than it did when it was last shown.
-async fn note(tx: &mut Tx, proof: &Proof, now: Timestamp) -> Result<(), StoreError> {
-    first_answer(tx, &proof.challenge, proof.expires_at, now).await?;
-    let stored = passkeys::get(&mut *tx, &proof.passkey.credential).await?;
-    let gone = || StoreError::refuse(PeopleError::NoPasskey);
-    let counted = stored.ok_or_else(gone)?.sign_count;
-    if (proof.count != 0 || counted != 0) && proof.count <= counted {
-        return Err(StoreError::refuse(PeopleError::Passkey(NotAccepted::Counter)));
-    }
-    passkeys::touch(tx, &proof.passkey.id, proof.count, now).await
-}
-
 async fn first_answer(tx: &mut Tx, hash: &Hash, expires_at: Timestamp, now: Timestamp) -> Result<(), StoreError> {
     let first = passkeys::answer(tx, hash, expires_at, now).await?;
-    if first { Ok(()) } else { Err(StoreError::refuse(PeopleError::Passkey(NotAccepted::Challenge))) }
+    if first { Ok(()) } else { Err(StoreError::refuse(NotCounted::Answered)) }
 }
 
 /// The login goes on under another cookie, if it is not over.
@@ -354,7 +399,7 @@ fn credentials(known: &[Passkey]) -> Vec<Value> {
 }
 
 fn passkey_draft(now: Timestamp, by: &SignedIn, id: &PasskeyId, verb: &str, name: &str) -> Draft {
-    let after = chancery_model::canonical(&json!({ "person": by.person.id, "login": by.login, "name": name })).ok();
+    let after = canonical(&json!({ "person": by.person.id, "login": by.login, "name": name })).ok();
     let change = Change {
         noun: "passkey".into(),
         id: id.to_string(),

@@ -10,6 +10,7 @@ use chancery_model::problem::{self, Row};
 use chancery_model::{
     Change, Draft, Hash, Kind, Login, LoginId, PasskeyId, Person, Role, Secret, Span, Timestamp, Who, canonical,
 };
+use chancery_store::passkeys::NotCounted;
 use chancery_store::{StoreError, Tx, logins, persons};
 use chancery_webauthn::NotAccepted;
 
@@ -75,7 +76,16 @@ impl PeopleError {
 
 impl From<StoreError> for PeopleError {
     fn from(e: StoreError) -> Self {
-        e.refusal::<Self>().unwrap_or_else(Self::Store)
+        let e = match e.refusal::<Self>() {
+            Ok(own) => return own,
+            Err(e) => e,
+        };
+        match e.refusal::<NotCounted>() {
+            Ok(NotCounted::Answered) => Self::Passkey(NotAccepted::Challenge),
+            Ok(NotCounted::Gone) => Self::NoPasskey,
+            Ok(NotCounted::Counter) => Self::Passkey(NotAccepted::Counter),
+            Err(e) => Self::Store(e),
+        }
     }
 }
 

@@ -339,8 +339,17 @@ impl Engine {
         self.question(asked.question(), now)
     }
 
+    /// The same, had people approved exactly this: for whoever tries policies out.
+    pub fn supposing_approval(&self, asked: &crate::Evaluation, now: Timestamp) -> Verdict {
+        self.asked(asked.question(), now, Query::supposing_approval)
+    }
+
     /// The same, of borrowed parts.
     pub fn question(&self, asked: Question<'_>, now: Timestamp) -> Verdict {
+        self.asked(asked, now, Query::clone)
+    }
+
+    fn asked(&self, asked: Question<'_>, now: Timestamp, as_of: fn(&Query) -> Query) -> Verdict {
         let state = self.state.load();
         if !state.ready {
             return not_ready(&state);
@@ -349,7 +358,10 @@ impl Engine {
             return Verdict::refused(&state.snapshot.version, row, why);
         }
         match query::evaluation(&state, asked, now) {
-            Ok(query) => self.together(&state, &query, &query.asks(), &[], now),
+            Ok(query) => {
+                let query = as_of(&query);
+                self.together(&state, &query, &query.asks(), &[], now)
+            }
             Err(refusal) => refusal.verdict(&state.snapshot),
         }
     }

@@ -49,6 +49,7 @@ pub use files::Files;
 pub use json::Properties;
 pub use schema::{BASE as BASE_SCHEMA, BASE_FILE};
 pub use snapshot::{Needs, Snapshot, Sources};
+pub use tools::Hints;
 pub use verdict::{Permit, Verdict};
 
 #[cfg(feature = "faults")]

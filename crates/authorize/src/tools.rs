@@ -141,10 +141,14 @@ fn strings_only(schema: &Map<String, Value>) -> bool {
 
 /// The hints of a definition (MCP `ToolAnnotations`), with the protocol's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hints {
+pub struct Hints {
+    /// It may delete or overwrite things.
     pub destructive: bool,
+    /// Doing it twice does no more than doing it once.
     pub idempotent: bool,
+    /// It deals with things outside its own system.
     pub open_world: bool,
+    /// It changes nothing.
     pub read_only: bool,
 }
 

@@ -9,12 +9,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chancery_authenticate::jose::sha256;
 use chancery_authenticate::{At, Caller, Refused};
+use chancery_authorize::Facts;
 use chancery_model::problem;
 use chancery_model::{Approval, ApprovalId, Digest, Outcome, canonical};
 use chancery_oversee::approvals::{ApprovalError, Standing, Wanted};
 use serde_json::{Map, Value, json};
 
 use crate::config::Transport;
+use crate::decoy;
 use crate::gateway::Gateway;
 use crate::intend::Intent;
 use crate::message::Message;
@@ -124,7 +126,11 @@ pub(crate) async fn seek(
             let why = format!("the request {} was declined at the client", approval.id);
             Err(Refusal { row: problem::APPROVAL_DENIED, why, ..refusal }.about_approval(approval.id, None))
         }
-        Standing::Waits(approval) => Err(asked(gateway, refusal, &approval, intent)),
+        Standing::Waits(approval) => {
+            let facts = refusal.facts.as_deref().unwrap_or(Facts::none());
+            decoy::place(gateway, caller, intent, facts, &wanted).await;
+            Err(asked(gateway, refusal, &approval, intent))
+        }
         Standing::Denied(approval) => {
             deny(&mut refusal);
             let why = said_no(&approval);

@@ -16,6 +16,7 @@ mod connection;
 mod contact;
 mod cut;
 mod decide;
+mod decoy;
 mod flight;
 mod forward;
 mod gateway;

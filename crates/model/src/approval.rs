@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, ApprovalId, Digest, Hash, PersonId, SessionId, Span, Timestamp, canonical};
+use crate::{AgentId, ApprovalId, Digest, Hash, PasskeyId, PersonId, SessionId, Span, Timestamp, canonical};
 
 /// Who has to say yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,6 +104,9 @@ pub struct Vote {
     pub meets: Vec<Arc<str>>,
     /// Did they show a passkey for it?
     pub proved: bool,
+    /// Which: its signature is over the digest of what they were shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passkey: Option<PasskeyId>,
     /// When they were first shown what it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown_at: Option<Timestamp>,
@@ -153,6 +156,9 @@ pub struct Approval {
     pub created_at: Timestamp,
     /// When it ends: neither a yes nor a use counts after it.
     pub expires_at: Timestamp,
+    /// It is about no call: whoever says yes to it has not looked.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub decoy: bool,
     /// Where it stands.
     pub state: ApprovalState,
     /// What people said, in order.
@@ -161,11 +167,22 @@ pub struct Approval {
     pub decided_at: Option<Timestamp>,
     /// When it ran.
     pub used_at: Option<Timestamp>,
+    /// Its digest, once its arguments were erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Digest>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references over")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Approval {
     /// What whoever says yes says it to: everything that never changes, as SHA-256 of its canonical JSON.
     pub fn digest(&self, sha256: fn(&[u8]) -> Hash) -> Digest {
+        if let Some(digest) = self.erased {
+            return digest;
+        }
         let asked =
             Self { state: ApprovalState::Pending, votes: Vec::new(), decided_at: None, used_at: None, ..self.clone() };
         let json = serde_json::to_value(&asked).ok().and_then(|value| canonical(&value).ok());

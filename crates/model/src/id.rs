@@ -125,6 +125,10 @@ id!(
     /// One break-glass elevation of a person.
     BreakGlassId, "bgl_", "a break-glass"
 );
+id!(
+    /// Somebody in somebody else's place for a while.
+    StandInId, "sti_", "a stand-in"
+);
 
 fn unique(now: Timestamp, random: &dyn Random) -> String {
     let millis = u64::try_from(now.0 / 1000).unwrap_or(0);

@@ -33,6 +33,7 @@ mod random;
 mod secret;
 mod session;
 mod signal;
+mod stand_in;
 mod time;
 mod tool;
 mod trust;
@@ -58,7 +59,7 @@ pub use grant::{Grant, GrantMode};
 pub use group::Group;
 pub use id::{
     AgentId, ApprovalId, BadId, BlueprintId, BreakGlassId, ContainmentId, DecisionId, GrantId, GroupId, HeldId,
-    LoginId, PasskeyId, PersonId, ProposalId, SessionId, StreamId,
+    LoginId, PasskeyId, PersonId, ProposalId, SessionId, StandInId, StreamId,
 };
 pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};
 pub use limit::{BadLimits, Bound, Covered, LIMITS, Limit};
@@ -73,6 +74,7 @@ pub use random::Random;
 pub use secret::Secret;
 pub use session::{Session, SessionEnded, SessionState};
 pub use signal::{Delivery, HeldSignal, SignalAction, SignalStream, StreamStatus};
+pub use stand_in::StandIn;
 pub use time::{Clock, Span, Timestamp};
 pub use tool::{Server, Tool, ToolState};
 pub use trust::{TrustKind, TrustSource};

@@ -284,6 +284,12 @@ table! {
     /// Somebody who was asked said no.
     APPROVAL_DENIED = "C2046", 403, "a human said no to it",
         "do not send it again: it is not asked for again before the request would have ended";
+    /// No such stand-in.
+    NO_STAND_IN = "C2047", 404, "there is no such stand-in",
+        "see `chancery approval stand-in list --all`";
+    /// Somebody who cannot stand in for somebody, or not so.
+    BAD_STAND_IN = "C2048", 422, "the stand-in cannot be so",
+        "name another person who is active, and a time that lies ahead";
 
     /// Somebody threw the kill switch.
     CONTAINED = "C2050", 403, "it is contained",

@@ -4,25 +4,33 @@
 //! call ([`chancery_store::approvals::consume`]), so that one yes lets one call through, whatever crashes in between.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chancery_model::{
-    Agent, AgentId, Approval, ApprovalId, ApprovalKind, ApprovalState, Authority, Body, Change, Clock, Demand, Digest,
-    Draft, Hash, Kind, Person, PersonId, Random, Risk, SessionId, Span, Timestamp, Vote, What, Who, Why, canonical,
+    Agent, AgentId, Approval, ApprovalId, ApprovalState, Authority, Body, Change, Clock, Demand, Digest, Draft, Hash,
+    Kind, PersonId, Random, Risk, SessionId, Span, StandInId, Timestamp, Vote, What, Who, Why, canonical,
 };
-use chancery_store::{Store, StoreError, approvals};
+use chancery_store::passkeys::Shown;
+use chancery_store::{Store, StoreError, Tx, approvals, passkeys, stand_ins};
 use tokio::sync::watch;
 
+mod decoys;
 mod effect;
 mod error;
+mod find;
+mod metrics;
+mod people;
 
 pub use effect::{Field, effect, median, numbers};
 pub use error::ApprovalError;
+pub use metrics::{Metrics, metrics};
+pub use people::{Approver, Place, has_spoken, may_decide};
 
-/// How old the proof of a passkey may be where much hangs on it.
-const PROOF: Span = Span::minutes(5);
 /// How often a question is put anew because others put the same one.
 const TRIES: usize = 8;
+/// The body of a vote's entry that holds what a passkey signed.
+const PASSKEY: &str = "passkey";
 /// The longest comment that is kept, in characters.
 const COMMENT: usize = 1_000;
 /// Of how many requests and people it is remembered when they were shown.
@@ -35,11 +43,13 @@ pub struct Config {
     pub waiting: u64,
     /// Requests that one agent may make in an hour.
     pub hourly: u64,
+    /// After how many requests a decoy is placed among them; 0 for never.
+    pub decoys: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { waiting: 10, hourly: 60 }
+        Self { waiting: 10, hourly: 60, decoys: 0 }
     }
 }
 
@@ -89,17 +99,13 @@ pub enum Standing {
     Denied(Box<Approval>),
 }
 
-/// Whoever says yes or no.
+/// A passkey that they showed for exactly this.
 #[derive(Clone, Debug)]
-pub struct Approver<'a> {
-    /// Who.
-    pub person: &'a Person,
-    /// The groups they are in.
-    pub groups: &'a [String],
-    /// Do they have the role `approver`?
-    pub approver: bool,
-    /// When they last showed a passkey.
-    pub proved_at: Option<Timestamp>,
+pub struct Proof {
+    /// To be noted with the vote: it counts once.
+    pub shown: Shown,
+    /// What was signed, so that others can verify it.
+    pub evidence: Vec<u8>,
 }
 
 /// What they say.
@@ -111,6 +117,8 @@ pub struct Say<'a> {
     pub comment: Option<&'a str>,
     /// The digest of what they were shown: [`Approval::digest`].
     pub seen: Digest,
+    /// The passkey that they showed for that digest, if any.
+    pub proof: Option<Proof>,
 }
 
 /// Requests for approval.
@@ -120,6 +128,8 @@ pub struct Approvals {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     sha256: fn(&[u8]) -> Hash,
+    /// Requests since the last decoy.
+    since_decoy: AtomicU64,
     /// Counts what was said here.
     said: watch::Sender<u64>,
     /// When each was first shown to whom.
@@ -135,7 +145,16 @@ impl Approvals {
         random: Arc<dyn Random>,
         sha256: fn(&[u8]) -> Hash,
     ) -> Self {
-        Self { config, store, clock, random, sha256, said: watch::channel(0).0, shown: Mutex::default() }
+        Self {
+            config,
+            store,
+            clock,
+            random,
+            sha256,
+            since_decoy: AtomicU64::new(0),
+            said: watch::channel(0).0,
+            shown: Mutex::default(),
+        }
     }
 
     /// What whoever says yes to it says it to.
@@ -216,6 +235,7 @@ impl Approvals {
             })
         });
         write.await?;
+        self.since_decoy.fetch_add(1, Ordering::Relaxed);
         Ok(approval)
     }
 
@@ -241,10 +261,12 @@ impl Approvals {
             demands: wanted.demands.to_vec(),
             created_at: now,
             expires_at: now + Approval::lifetime(wanted.demands),
+            decoy: false,
             state: ApprovalState::Pending,
             votes: Vec::new(),
             decided_at: None,
             used_at: None,
+            erased: None,
         }
     }
 
@@ -284,6 +306,7 @@ impl Approvals {
             "demands": approval.demands,
             "digest": self.digest(approval),
             "expires_at": approval.expires_at.rfc3339(),
+            "decoy": approval.decoy,
             "server": approval.server,
             "state": approval.state,
             "target": approval.target,
@@ -308,12 +331,11 @@ impl Approvals {
         if !before.is_pending(now) {
             return Err(ApprovalError::Over(before.standing(now).to_owned()));
         }
-        may_decide(&before, by)?;
-        let proved = by.proved_at.is_some_and(|at| at <= now && now < at + PROOF);
-        if say.approve && before.risk() == Risk::High && !proved {
+        let place = may_decide(&before, by)?;
+        if say.approve && before.risk() == Risk::High && say.proof.is_none() {
             return Err(ApprovalError::NoProof);
         }
-        if before.votes.iter().any(|vote| vote.person == by.person.id) {
+        if has_spoken(&before, by.person) {
             return Err(ApprovalError::Twice);
         }
         let vote = Vote {
@@ -321,17 +343,27 @@ impl Approvals {
             name: by.person.name.clone(),
             approve: say.approve,
             comment: say.comment.map(|text| text.chars().take(COMMENT).collect()),
-            for_person: None,
-            meets: Vec::new(),
-            proved,
+            for_person: place.map(|place| place.person.name.clone()),
+            meets: people::met(&before, by, place),
+            proved: say.proof.is_some(),
+            passkey: say.proof.as_ref().map(|proof| proof.shown.passkey.clone()),
             shown_at: self.shown_to(id, &by.person.id),
             at: now,
         };
-        let after = counted(&before, vote, by);
+        let after = counted(&before, vote);
         let mut draft = self.draft(&after, if say.approve { "approve" } else { "deny" });
         draft.who = Who { human: Some(by.person.name.clone()), ..Who::default() };
         draft.why = Why { reason: say.comment.map(|text| text.chars().take(COMMENT).collect()), trace: None };
-        self.replace(draft, before, after).await
+        let proof = say.proof.as_ref();
+        draft.bodies = proof.map(|proof| Body { name: PASSKEY, content: proof.evidence.clone() }).into_iter().collect();
+        let shown = proof.map(|proof| proof.shown.clone());
+        let stand_in = place.map(|place| place.stand_in.clone());
+        let after = self.replace(draft, (before, after), Noted { shown, stand_in }).await?;
+        // The vote counts; what is to be found about whoever gave it is another matter.
+        if let Err(error) = self.look_at(&by.person.name, &after, say.approve).await {
+            tracing::warn!(%error, person = by.person.name, "how somebody decides could not be looked at");
+        }
+        Ok(after)
     }
 
     /// Takes a request back: nobody is asked any more, and a yes that was said does not count.
@@ -345,7 +377,7 @@ impl Approvals {
         let mut draft = self.draft(&after, "cancel");
         draft.who = Who { human: Some(actor.to_owned()), ..Who::default() };
         draft.why = Why { reason: Some(why.to_owned()), trace: None };
-        self.replace(draft, before, after).await
+        self.replace(draft, (before, after), Noted::default()).await
     }
 
     /// Closes what nobody decided or used in time, so that the record says so; says how many those were.
@@ -355,7 +387,7 @@ impl Approvals {
         let count = overdue.len();
         for before in overdue {
             let after = Approval { state: ApprovalState::Expired, ..before.clone() };
-            match self.replace(self.draft(&after, "expire"), before, after).await {
+            match self.replace(self.draft(&after, "expire"), (before, after), Noted::default()).await {
                 // Another node was quicker.
                 Ok(_) | Err(ApprovalError::Changed) => {}
                 Err(other) => return Err(other),
@@ -364,13 +396,20 @@ impl Approvals {
         Ok(count)
     }
 
-    async fn replace(&self, draft: Draft, before: Approval, after: Approval) -> Result<Approval, ApprovalError> {
-        let stored = after.clone();
+    /// Puts one state in place of another; a passkey that was shown for it counts in the same commit.
+    async fn replace(
+        &self,
+        draft: Draft,
+        (before, after): (Approval, Approval),
+        noted: Noted,
+    ) -> Result<Approval, ApprovalError> {
+        let (stored, now) = (after.clone(), draft.at);
         let write = self.store.write(draft, move |tx| {
             Box::pin(async move {
                 if approvals::get(&mut *tx, &stored.id).await?.as_ref() != Some(&before) {
                     return Err(StoreError::refuse(ApprovalError::Changed));
                 }
+                noted.note(tx, now).await?;
                 approvals::update(tx, &stored).await
             })
         });
@@ -387,6 +426,11 @@ impl Approvals {
     /// What people can still say something to, the most urgent first.
     pub async fn pending(&self) -> Result<Vec<Approval>, ApprovalError> {
         Ok(approvals::pending(&self.store, self.clock.now()).await?)
+    }
+
+    /// Those that people can still say something to, and those that were approved and not used.
+    pub async fn open(&self) -> Result<Vec<Approval>, ApprovalError> {
+        Ok(approvals::open(&self.store, self.clock.now()).await?)
     }
 
     /// All since a moment, newest first, at most 1,000.
@@ -408,57 +452,38 @@ impl Approvals {
     }
 }
 
+/// What has to hold in the commit of a vote.
+#[derive(Default)]
+struct Noted {
+    /// A passkey that was shown for it.
+    shown: Option<Shown>,
+    /// What lets them speak in somebody else's place.
+    stand_in: Option<StandInId>,
+}
+
+impl Noted {
+    async fn note(self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
+        if let Some(id) = &self.stand_in {
+            let stands = stand_ins::get(&mut *tx, id).await?.is_some_and(|stand_in| stand_in.is_in_force(now));
+            if !stands {
+                return Err(StoreError::refuse(ApprovalError::NotTheirs("they do not stand in any more".into())));
+            }
+        }
+        match self.shown {
+            Some(shown) => passkeys::note(tx, &shown, now).await,
+            None => Ok(()),
+        }
+    }
+}
+
 /// Is it the answer to a further call of the same kind?
 fn stands(approval: &Approval, now: Timestamp) -> bool {
     use ApprovalState::{Approved, Denied, Pending};
     !approval.is_over(now) && matches!(approval.state, Pending | Approved | Denied)
 }
 
-/// May they say anything to it?
-///
-/// # Errors
-/// The reason why not, of the demand that comes nearest.
-pub fn may_decide(approval: &Approval, by: &Approver<'_>) -> Result<(), ApprovalError> {
-    if !by.person.is_active() {
-        return Err(ApprovalError::NotTheirs("this person is suspended".into()));
-    }
-    let mut why = "nothing asks for them".to_owned();
-    for demand in &approval.demands {
-        match meets(approval, demand, by) {
-            Ok(()) => return Ok(()),
-            Err(reason) => why = reason,
-        }
-    }
-    Err(ApprovalError::NotTheirs(why))
-}
-
-/// Are they among those whose yes one policy asks for?
-fn meets(approval: &Approval, demand: &Demand, by: &Approver<'_>) -> Result<(), String> {
-    let name = by.person.name.as_str();
-    let owns = || approval.owners.iter().any(|owner| owner == name || by.groups.contains(owner));
-    match (demand.kind, &approval.human) {
-        (ApprovalKind::Confirm, Some(human)) if human == name => Ok(()),
-        (ApprovalKind::Confirm, None) if owns() => Ok(()),
-        (ApprovalKind::Confirm, _) => Err("only the person in whose name it is done confirms it".into()),
-        (ApprovalKind::FourEyes, Some(human)) if human == name => {
-            Err("it is done in their own name: somebody else has to approve it".into())
-        }
-        (ApprovalKind::FourEyes, _) if approval.owners.iter().any(|owner| owner == name) => {
-            Err("they own an agent that does it: somebody else has to approve it".into())
-        }
-        (ApprovalKind::FourEyes, _) => match &demand.group {
-            Some(group) if by.groups.iter().any(|theirs| **theirs == **group) => Ok(()),
-            Some(group) => Err(format!("they are not in the group `{group}`")),
-            None if by.approver => Ok(()),
-            None => Err("they do not have the role `approver`".into()),
-        },
-    }
-}
-
-/// The request with one more vote. It counts for every policy whose demand they meet.
-fn counted(before: &Approval, mut vote: Vote, by: &Approver<'_>) -> Approval {
-    let met = |demand: &&Demand| meets(before, demand, by).is_ok();
-    vote.meets = before.demands.iter().filter(met).map(|demand| demand.policy.clone()).collect();
+/// The request with one more vote.
+fn counted(before: &Approval, vote: Vote) -> Approval {
     let (approve, at) = (vote.approve, vote.at);
     let mut after = before.clone();
     after.votes.push(vote);
@@ -468,6 +493,8 @@ fn counted(before: &Approval, mut vote: Vote, by: &Approver<'_>) -> Approval {
     };
     let state = match approve {
         false => ApprovalState::Denied,
+        // It is never approved, whoever says yes to it.
+        true if after.decoy => ApprovalState::Cancelled,
         true if after.demands.iter().all(agreed) => ApprovalState::Approved,
         true => ApprovalState::Pending,
     };

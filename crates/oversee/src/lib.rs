@@ -10,4 +10,5 @@ mod entry;
 pub mod follow;
 pub mod notify;
 pub mod signals;
+pub mod stand_ins;
 pub mod trigger;

@@ -1,9 +1,12 @@
 //! Erasing what is about a person, while every proof still holds.
 
 use chancery_model::{Change, Draft, Kind, Position, Who, Why};
-use chancery_store::{Durable, StoreError, bodies};
+use chancery_store::{Durable, StoreError, approvals, bodies, log};
 
 use crate::{RecordError, Recorder};
+
+/// The bodies that are kept beside a request for approval too.
+const KEPT: [&str; 2] = ["arguments", "input"];
 
 impl Recorder {
     /// Erases one body of an entry, content and salt, and records by whom and why in the same commit.
@@ -28,13 +31,19 @@ impl Recorder {
             change: Some(Change::erasure(position, name)),
             ..Draft::default()
         };
-        let body = name.to_owned();
+        let (body, now) = (name.to_owned(), draft.at);
         let missing = RecordError::NoSuchBody { position, name: name.to_owned() };
         let erased = self.inner.store.write(draft, move |tx| {
             Box::pin(async move {
-                match bodies::erase(tx, position, Some(&body)).await? {
-                    0 => Err(StoreError::refuse(missing)),
-                    _ => Ok(()),
+                if bodies::erase(tx, position, Some(&body)).await? == 0 {
+                    return Err(StoreError::refuse(missing));
+                }
+                // What people were shown to decide about it is the same content, kept beside its request.
+                let entry = log::entry(&mut *tx, position).await?;
+                let approval = entry.and_then(|entry| entry.draft.authority.approval?.parse().ok());
+                match approval.filter(|_| KEPT.contains(&body.as_str())) {
+                    Some(approval) => approvals::forget(tx, &approval, now).await,
+                    None => Ok(()),
                 }
             })
         });

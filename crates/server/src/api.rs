@@ -31,6 +31,7 @@ pub(crate) mod secrets;
 pub(crate) mod servers;
 pub(crate) mod sessions;
 pub(crate) mod signals;
+pub(crate) mod stand_ins;
 pub(crate) mod status;
 pub(crate) mod tools;
 pub(crate) mod trust_sources;
@@ -47,8 +48,11 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/agents/{name}/certificate", put(agents::certificate::set).delete(agents::certificate::remove))
         .route("/v1/agents/{name}/manifest", manifests::of(Whose::Agent))
         .route("/v1/approvals", get(approvals::list::handle))
+        .route("/v1/approvals/metrics", get(approvals::metrics::handle))
         .route("/v1/approvals/{id}", get(approvals::get::handle))
         .route("/v1/approvals/{id}/cancel", post(approvals::cancel::handle))
+        .route("/v1/stand-ins", get(stand_ins::list).post(stand_ins::name))
+        .route("/v1/stand-ins/{id}/end", post(stand_ins::end))
         .route("/v1/blueprints", get(blueprints::list::handle).post(blueprints::create::handle))
         .route("/v1/blueprints/{name}", get(blueprints::get::handle))
         .route("/v1/blueprints/{name}/suspend", post(blueprints::suspend::handle))

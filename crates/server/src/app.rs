@@ -199,10 +199,10 @@ impl App {
         let looking =
             where_leading("trigger", store.clone(), stopped.clone(), |over| triggers.run(over.cancelled_owned()));
         self.chores.tasks.spawn(looking);
-        let (approvals, stopped) = (Arc::clone(&self.rooms.approvals), self.chores.cancel.clone());
+        let (rooms, stopped) = (Arc::clone(&self.rooms), self.chores.cancel.clone());
         self.chores.tasks.spawn(async move {
             tokio::select! {
-                () = close_overdue(&approvals) => {}
+                () = close_approvals(&rooms) => {}
                 () = stopped.cancelled() => {}
             }
         });
@@ -304,11 +304,14 @@ async fn look_for_findings(registrar: &Registrar, store: &Store) {
     }
 }
 
-/// What people did not decide in time is a no, and the record says so.
-async fn close_overdue(approvals: &Approvals) {
+/// What people did not decide in time is a no, and so is what somebody asked for who is contained; the record says so.
+async fn close_approvals(rooms: &Rooms) {
     loop {
-        if let Err(error) = approvals.expire().await {
+        if let Err(error) = rooms.approvals.expire().await {
             tracing::warn!(%error, "requests for approval whose time is over could not be closed");
+        }
+        if let Err(error) = crate::voided::void_all(rooms).await {
+            tracing::warn!(%error, "requests for approval of what is contained could not be closed");
         }
         tokio::time::sleep(OVERDUE).await;
     }

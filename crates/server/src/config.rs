@@ -246,11 +246,13 @@ pub struct Approvals {
     pub hourly: u64,
     /// Seconds that a call waits for people once its client went to let them decide: at most 120.
     pub hold: u64,
+    /// After how many requests a decoy is placed among them, which nobody may say yes to; 0 for never.
+    pub decoys: u64,
 }
 
 impl Default for Approvals {
     fn default() -> Self {
-        Self { waiting: 10, hourly: 60, hold: 25 }
+        Self { waiting: 10, hourly: 60, hold: 25, decoys: 0 }
     }
 }
 

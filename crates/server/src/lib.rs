@@ -25,6 +25,7 @@ mod signals;
 mod spiffe;
 mod ssf;
 mod tell;
+mod voided;
 
 pub use app::App;
 pub use config::{

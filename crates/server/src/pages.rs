@@ -40,6 +40,8 @@ const STYLE: &str = include_str!("pages/page.css");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The longest text of somebody else's that is shown, in characters.
 const LONGEST: usize = 600;
+/// The same of what people say yes to.
+const EXACT: usize = 20_000;
 
 /// The style sheet.
 pub(crate) async fn style() -> impl IntoResponse {
@@ -156,11 +158,26 @@ impl From<PeopleError> for Page {
 
 /// Somebody else's text: as text, without characters that do not show or turn the order around, cut short.
 pub(crate) fn text(text: &str) -> String {
-    let unseen = |c: &char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    escaped(&text.chars().filter(|c| !unseen(c)).take(LONGEST).collect::<String>())
+    escaped(&text.chars().filter(|c| !is_unseen(*c)).take(LONGEST).collect::<String>())
+}
+
+/// The same of what people say yes to: what does not show is written by its number, and what is cut is counted.
+pub(crate) fn marked(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(EXACT) {
+        match c {
+            c if is_unseen(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    let whole = text.chars().count();
+    let cut = if whole > EXACT { format!("… ({EXACT} of {whole} characters)") } else { String::new() };
+    escaped(&(shown + &cut))
+}
+
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// For attributes and texts.
@@ -339,6 +356,8 @@ mod tests {
     fn texts_of_others_stay_texts() {
         assert_eq!(text("<b onclick='x'>&\"\u{202e}\n"), "&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;");
         assert_eq!(text(&"a".repeat(10_000)).len(), LONGEST);
+        assert_eq!(marked("pay\u{200b}roll\u{202e}<"), "pay\\u{200b}roll\\u{202e}&lt;");
+        assert!(marked(&"a".repeat(30_000)).ends_with("a… (20000 of 30000 characters)"));
         let page = Page::new("<script>", String::new()).onward("/x?a=\"><script>").html();
         assert!(!page.contains("<script"), "{page}");
     }

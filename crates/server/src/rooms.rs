@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use chancery_authenticate::{Authenticator, SignedIn, Vault};
+use chancery_authenticate::{Authenticator, Vault};
 use chancery_authorize::Engine;
 use chancery_fetch::Fetcher;
 use chancery_gateway::Gateway;
-use chancery_model::{Clock, Person, Random, Role, Timestamp};
-use chancery_oversee::approvals::Approvals;
+use chancery_model::{Clock, Person, Random, Role, StandIn, Timestamp};
+use chancery_oversee::approvals::{Approvals, Place};
 use chancery_oversee::notify::Notifier;
 use chancery_oversee::trigger::Triggers;
 use chancery_record::Recorder;
 use chancery_register::Registrar;
-use chancery_store::Store;
+use chancery_store::{Store, StoreError, stand_ins};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
@@ -70,14 +70,20 @@ impl Rooms {
         person.has(Role::Approver)
     }
 
+    /// The places of others that they hold at this moment.
+    pub(crate) async fn places_of(&self, person: &Person) -> Result<Vec<Place>, StoreError> {
+        let held = stand_ins::of_deputy(&self.store, &person.id, self.clock.now()).await?;
+        let place = |held: StandIn| {
+            let person = self.authenticator.person(&held.person)?;
+            let (groups, approver) = (self.groups_of(&person), self.is_approver(&person));
+            Some(Place { stand_in: held.id, person, groups, approver })
+        };
+        Ok(held.into_iter().filter_map(place).collect())
+    }
+
     /// May they look at requests that others decide?
     pub(crate) fn is_overseer(&self, person: &Person) -> bool {
         Role::ALL.into_iter().any(|role| person.has(role))
-    }
-
-    /// When they last showed a passkey.
-    pub(crate) fn proved_at(&self, by: &SignedIn) -> Option<Timestamp> {
-        by.proved_at
     }
 
     /// The resource that tokens for one upstream server are for.

@@ -80,8 +80,8 @@ pub(crate) fn fetch(config: &Config) -> chancery_fetch::Config {
 
 /// Asking people.
 pub(crate) fn approvals(config: &Config) -> chancery_oversee::approvals::Config {
-    let crate::Approvals { waiting, hourly, .. } = config.approvals;
-    chancery_oversee::approvals::Config { waiting, hourly }
+    let crate::Approvals { waiting, hourly, decoys, .. } = config.approvals;
+    chancery_oversee::approvals::Config { waiting, hourly, decoys }
 }
 
 /// The data path.

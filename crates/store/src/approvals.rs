@@ -76,6 +76,35 @@ pub async fn pending(from: impl Into<Reader<'_>>, now: Timestamp) -> Result<Vec<
     from.into().all(sql, read).await
 }
 
+/// Those that people can still say something to, and those that were approved and not used, oldest first.
+pub async fn open(from: impl Into<Reader<'_>>, now: Timestamp) -> Result<Vec<Approval>, StoreError> {
+    let sql = crate::sql(
+        "SELECT * FROM approvals WHERE state IN ('pending', 'approved') AND expires_at > $1 ORDER BY created_at, id",
+    )
+    .bind(now.0);
+    from.into().all(sql, read).await
+}
+
+/// Takes the arguments away that are kept beside a request, and closes it if it is open: nobody can say yes to what
+/// nobody can see. Its digest stays what it was.
+pub async fn forget(tx: &mut Tx, id: &ApprovalId, now: Timestamp) -> Result<(), StoreError> {
+    let Some(before) = get(&mut *tx, id).await? else { return Ok(()) };
+    let open = matches!(before.state, ApprovalState::Pending | ApprovalState::Approved);
+    let digest = before.digest(crate::sha256);
+    let after = Approval {
+        state: if open { ApprovalState::Cancelled } else { before.state },
+        decided_at: if open { Some(now) } else { before.decided_at },
+        arguments: None,
+        input: None,
+        erased: Some(digest),
+        ..before
+    };
+    let sql = crate::sql("UPDATE approvals SET request = $2 WHERE id = $1").bind(id.as_str()).bind(json(&after)?);
+    tx.run(sql).await?;
+    tx.erased();
+    update(tx, &after).await
+}
+
 /// Those that nobody decided or used in time and that still stand as if somebody could, oldest first.
 pub async fn overdue(from: impl Into<Reader<'_>>, now: Timestamp) -> Result<Vec<Approval>, StoreError> {
     let sql = crate::sql(

@@ -63,6 +63,7 @@ pub mod sessions;
 mod settling;
 pub mod signals;
 mod sql;
+pub mod stand_ins;
 mod store;
 pub mod streams;
 pub mod tool_uses;

@@ -5,6 +5,35 @@ use chancery_model::{Hash, Passkey, PasskeyId, PersonId, Timestamp};
 use crate::row::{Columns, Row, int};
 use crate::{Reader, StoreError, Tx};
 
+/// A passkey that was shown for something and verified, before that is noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Which.
+    pub passkey: PasskeyId,
+    /// What the authenticator calls it.
+    pub credential: Vec<u8>,
+    /// What the authenticator counts now; 0 where it does not count.
+    pub count: u32,
+    /// SHA-256 of the challenge that was answered.
+    pub challenge: Hash,
+    /// When that challenge could not be answered any more.
+    pub expires_at: Timestamp,
+}
+
+/// Why a passkey that was shown does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotCounted {
+    /// The same answer was given before.
+    #[error("this answer of a passkey was given before")]
+    Answered,
+    /// It was removed in between.
+    #[error("the passkey is not registered here any more")]
+    Gone,
+    /// The device counted backwards, or not at all.
+    #[error("the device counted backwards: there may be a copy of the key")]
+    Counter,
+}
+
 /// Adds one. Its credential must never have been here, else [`StoreError::Conflict`].
 pub async fn insert(tx: &mut Tx, passkey: &Passkey) -> Result<(), StoreError> {
     let sql = crate::sql(
@@ -64,6 +93,24 @@ pub async fn answer(tx: &mut Tx, hash: &Hash, expires_at: Timestamp, now: Timest
     tx.run(crate::sql("DELETE FROM answered_challenges WHERE expires_at <= $1").bind(now.0)).await?;
     let sql = "INSERT INTO answered_challenges (hash, expires_at) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING";
     Ok(tx.run(crate::sql(sql).bind(hash.to_vec()).bind(expires_at.0)).await? > 0)
+}
+
+/// Notes that one was shown: its challenge was not answered before, and the device counts further than it did.
+///
+/// # Errors
+/// [`NotCounted`], as a refusal.
+pub async fn note(tx: &mut Tx, shown: &Shown, now: Timestamp) -> Result<(), StoreError> {
+    if !answer(tx, &shown.challenge, shown.expires_at, now).await? {
+        return Err(StoreError::refuse(NotCounted::Answered));
+    }
+    let counted = match get(&mut *tx, &shown.credential).await? {
+        Some(passkey) if passkey.id == shown.passkey => passkey.sign_count,
+        _ => return Err(StoreError::refuse(NotCounted::Gone)),
+    };
+    if (shown.count != 0 || counted != 0) && shown.count <= counted {
+        return Err(StoreError::refuse(NotCounted::Counter));
+    }
+    touch(tx, &shown.passkey, shown.count, now).await
 }
 
 fn read(row: &Row) -> Result<Passkey, StoreError> {

@@ -4,17 +4,7 @@ use chancery_model::Span;
 use chancery_testkit::TestApp;
 use serde_json::{Value, json};
 
-use super::world::{Client, POLICY, World, list, ran, refused};
-
-async fn ask(world: &World, client: &Client, amount: i64) -> String {
-    let (code, text) = refused(&client.refund(amount).await);
-    assert_eq!(code, "C2002", "{text}");
-    let pending = world.pending().await;
-    let arguments = format!("{{\"amount\":{amount},\"order\":\"o-1\"}}");
-    let asked = pending.iter().find(|asked| asked["arguments"] == arguments).expect("a request");
-    assert!(text.contains(asked["url"].as_str().unwrap()), "{text}");
-    asked["id"].as_str().unwrap().to_owned()
-}
+use super::world::{Client, POLICY, World, ask, list, ran, refused};
 
 #[tokio::test]
 async fn what_was_approved_runs_once_and_nothing_else_does() {

@@ -143,3 +143,14 @@ pub fn refused(answer: &Value) -> (String, String) {
     let code = result["_meta"]["chancery/decision"]["code"].as_str().expect("a code").to_owned();
     (code, result["content"][0]["text"].as_str().expect("a text").to_owned())
 }
+
+/// A call waits for people: the id of its request.
+pub async fn ask(world: &World, client: &Client, amount: i64) -> String {
+    let (code, text) = refused(&client.refund(amount).await);
+    assert_eq!(code, "C2002", "{text}");
+    let pending = world.pending().await;
+    let arguments = format!("{{\"amount\":{amount},\"order\":\"o-1\"}}");
+    let asked = pending.iter().find(|asked| asked["arguments"] == arguments).expect("a request");
+    assert!(text.contains(asked["url"].as_str().unwrap()), "{text}");
+    asked["id"].as_str().unwrap().to_owned()
+}

@@ -1,8 +1,8 @@
 //! Policy tests: Cedar's `run-tests` shape, answered by the same engine as real questions.
 //!
 //! A file is an array of `{name, request {principal, action, resource, context}, entities, decision, reason,
-//! num_errors}`. Two things are more than Cedar's: `grants` of a case (`[{template, principal, resource,
-//! mode}]`, by itself where no `mode` is said), and the decisions `require_approval` and `step_up`. Agents and servers of a request need not be declared, and a context
+//! num_errors}`. Three things are more than Cedar's: `grants` of a case (`[{template, principal, resource,
+//! mode}]`, by itself where no `mode` is said), `approved` where people had approved exactly this, and the decisions `require_approval` and `step_up`. Agents and servers of a request need not be declared, and a context
 //! need not state what nothing was done yet for: meters stand at 0, a session did nothing.
 
 use std::collections::BTreeSet;
@@ -38,6 +38,9 @@ struct Case {
     num_errors: Option<usize>,
     #[serde(default)]
     grants: Vec<Link>,
+    /// Had people approved exactly this?
+    #[serde(default)]
+    approved: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,7 +96,7 @@ fn run(sources: &Sources<'_>, case: &Case, now: Timestamp) -> Result<(), String>
         let grant = grant(link, number).ok_or("too many grants")?;
         engine.grant_changed(&grant).map_err(|e| e.detail)?;
     }
-    let verdict = engine.evaluate(&asked, now);
+    let verdict = if case.approved { engine.supposing_approval(&asked, now) } else { engine.evaluate(&asked, now) };
     compare(case, &verdict)
 }
 

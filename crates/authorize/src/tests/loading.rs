@@ -217,6 +217,25 @@ fn a_wrong_policy_test_fails_with_what_it_got() {
     );
 }
 
+#[test]
+fn a_policy_test_can_say_that_people_approved_it() {
+    let policy = r#"@id("ask") @outcome("require_approval") permit (principal, action == Action::"mcp/connect", resource);
+        @id("asks-too") forbid (principal, action == Action::"mcp/connect", resource) unless { context.approval.granted };"#;
+    let case = |approved: &str, decision: &str| {
+        format!(
+            r#"{{"name": "t", "request": {{"principal": "Agent::\"a\"", "action": "Action::\"mcp/connect\"",
+            "resource": "Server::\"s\"", "context": {{"session": {{"age_seconds": 1}}}}}}, {approved} "decision": "{decision}"}}"#
+        )
+    };
+    let yes = r#""approved": true,"#;
+    let cases = [case("", "require_approval"), case(yes, "allow"), case(yes, "require_approval"), case("", "allow")];
+    let files = files(&[("ask.cedar", policy), ("tests/t.json", &format!("[{}]", cases.join(",")))]);
+    let sources = crate::Sources { files: &files, servers: &[], tools: &[], hash: |_| [0; 32] };
+    let ran = crate::files::test(&sources, super::NOW).unwrap();
+    let passed: Vec<bool> = ran.iter().map(|ran| ran.failure.is_none()).collect();
+    assert_eq!(passed, [true, true, false, false], "{ran:#?}");
+}
+
 /// A new directory with one plain policy in it.
 fn directory(test: &str) -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("chancery-files-{test}-{}", std::process::id()));

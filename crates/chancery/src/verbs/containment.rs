@@ -187,7 +187,7 @@ fn named(preview: &Value) -> String {
 }
 
 fn counted(preview: &Value) -> String {
-    let parts = ["agents", "sessions", "calls", "connections", "processes"];
+    let parts = ["agents", "sessions", "calls", "connections", "processes", "approvals"];
     let parts = parts.map(|what| format!("{} {what}", preview[what].as_u64().unwrap_or(0)));
     parts.join(", ")
 }

@@ -2,6 +2,7 @@
 
 use chancery_model::problem::{self, Row};
 use chancery_store::StoreError;
+use chancery_store::passkeys::NotCounted;
 
 /// A request or a vote that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +26,11 @@ pub enum ApprovalError {
     #[error("they have said what they think of it already")]
     Twice,
     /// Much hangs on it, and no passkey was shown for it.
-    #[error("it needs a passkey, shown within the last five minutes")]
+    #[error("whoever approves it shows a passkey for it")]
     NoProof,
+    /// A passkey was shown, and does not count.
+    #[error("{0}")]
+    Passkey(NotCounted),
     /// The store failed.
     #[error("{0}")]
     Store(StoreError),
@@ -42,6 +46,7 @@ impl ApprovalError {
             Self::Over(_) | Self::Twice => problem::APPROVAL_OVER,
             Self::NotTheirs(_) => problem::NOT_AN_APPROVER,
             Self::NoProof => problem::NEEDS_PASSKEY,
+            Self::Passkey(_) => problem::BAD_PASSKEY,
             Self::Store(_) => problem::STORE_FAILED,
         }
     }
@@ -49,8 +54,12 @@ impl ApprovalError {
 
 impl From<StoreError> for ApprovalError {
     fn from(e: StoreError) -> Self {
-        match e.refusal::<Self>() {
-            Ok(own) => own,
+        let e = match e.refusal::<Self>() {
+            Ok(own) => return own,
+            Err(e) => e,
+        };
+        match e.refusal::<NotCounted>() {
+            Ok(passkey) => Self::Passkey(passkey),
             // The index over open requests: somebody asked the same at another node.
             Err(StoreError::Conflict(_)) => Self::Changed,
             Err(other) => Self::Store(other),

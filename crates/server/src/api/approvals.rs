@@ -11,6 +11,7 @@ use crate::rooms::Rooms;
 pub(crate) mod cancel;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod metrics;
 
 /// A request as the API shows it; times in RFC 3339.
 #[derive(Debug, Serialize)]
@@ -32,6 +33,9 @@ pub(crate) struct View {
     reason: Option<String>,
     demands: Vec<Demand>,
     votes: Vec<Vote>,
+    /// It was about no call. Said once it is over: before, people are to look.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    decoy: bool,
     /// SHA-256 of all that never changes: what a vote is for.
     digest: Digest,
     policy_version: String,
@@ -47,6 +51,7 @@ impl View {
     pub(crate) fn of(approval: Approval, rooms: &Rooms) -> Self {
         Self {
             state: approval.standing(rooms.clock.now()),
+            decoy: approval.decoy && !approval.is_pending(rooms.clock.now()),
             digest: rooms.approvals.digest(&approval),
             url: format!("{}/approvals/{}", rooms.url, approval.id),
             id: approval.id,

@@ -58,6 +58,8 @@ pub(crate) struct Preview {
     calls: usize,
     connections: usize,
     processes: usize,
+    /// Requests that wait for people, or were approved and not used.
+    approvals: usize,
 }
 
 /// One place that enforces it.
@@ -133,7 +135,7 @@ impl From<chancery_store::Confirmation> for Confirmed {
 }
 
 impl Preview {
-    fn of(rooms: &Rooms, containment: &Containment, already: Option<String>) -> Self {
+    fn of(rooms: &Rooms, containment: &Containment, already: Option<String>, approvals: usize) -> Self {
         let reached = rooms.authenticator.count_reached(containment);
         let UnderWay { calls, connections, processes } = rooms.gateway.would_stop(containment);
         Self {
@@ -145,6 +147,7 @@ impl Preview {
             calls,
             connections,
             processes,
+            approvals,
         }
     }
 }

@@ -39,15 +39,20 @@ const reasons = {
   SecurityError: 'Browsers allow passkeys under a host name with https, or under localhost.',
 };
 
+// A form that a script sends does not say which button was pressed.
+const chosen = ({ name, value }) => Object.assign(document.createElement('input'), { type: 'hidden', name, value });
+
 for (const form of document.querySelectorAll('form[data-passkey]')) {
   const said = form.querySelector('[role=status]');
-  const button = form.querySelector('button');
+  const button = form.querySelector('button[disabled]');
   if (!window.PublicKeyCredential) {
     said.textContent = 'This browser has no passkeys.';
     continue;
   }
   button.disabled = false;
   form.addEventListener('submit', async (event) => {
+    // Another button of the form needs no passkey.
+    if (event.submitter && event.submitter !== button) return;
     event.preventDefault();
     button.disabled = true;
     said.textContent = 'Waiting for your device …';
@@ -55,6 +60,7 @@ for (const form of document.querySelectorAll('form[data-passkey]')) {
       const options = JSON.parse(form.dataset.options);
       const parts = await (form.dataset.passkey === 'create' ? made(options) : shown(options));
       for (const [name, value] of Object.entries(parts)) form.elements.namedItem(name).value = value;
+      if (button.name) form.append(chosen(button));
       form.submit();
     } catch (error) {
       said.textContent = reasons[error.name] || String(error.message || error);

@@ -17,7 +17,7 @@ use crate::rooms::Rooms;
 
 /// The fields that the script fills in when a passkey was made, and when one was shown.
 const MADE: [&str; 2] = ["client_data", "attestation"];
-const SHOWN: [&str; 5] = ["credential", "client_data", "authenticator_data", "signature", "user"];
+pub(crate) const SHOWN: [&str; 5] = ["credential", "client_data", "authenticator_data", "signature", "user"];
 
 /// A form whose button makes or shows a passkey.
 pub(crate) struct PasskeyForm<'a> {

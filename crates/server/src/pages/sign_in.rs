@@ -8,8 +8,9 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use chancery_authenticate::SignedIn;
+use chancery_model::problem::NOT_SIGNED_IN;
 use chancery_model::{LOGIN_IDLE, LOGIN_MAXIMUM, Person};
-use http::{HeaderMap, HeaderName, Uri, header};
+use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 
 use super::passkeys::{PasskeyForm, new, shown};
 use super::{Page, Posted, Visit, escaped, form_key, own_path, set_cookie, text};
@@ -129,6 +130,23 @@ async fn welcome(rooms: &Rooms, signed_in: &SignedIn) -> Result<Page, Page> {
     );
     let page = Page::new("Signed in", body).to(signed_in);
     Ok(if without { page.scripted() } else { page })
+}
+
+/// A page that waits for whoever is asked to sign in; they come back to it by the same act.
+pub(crate) fn first(rooms: &Rooms, uri: &Uri, why: &str) -> Result<Page, Page> {
+    let here = uri.path_and_query().map_or("/", |path| path.as_str());
+    let options = rooms.authenticator.sign_in_options()?;
+    let fields = format!("<input type=\"hidden\" name=\"to\" value=\"{}\">", escaped(own_path(here)));
+    let form = PasskeyForm { action: "/sign-in", options: &options, button: "Sign in with a passkey", fields: &fields };
+    let body = format!(
+        "<p>{why} Sign in to see what it is.</p>{}<p>You have no passkey yet? Open your sign-in link in this browser, then \
+         come back and <a href=\"{}\">continue</a>. An administrator makes one with <code>chancery person link NAME</code>.</p>\
+         <p class=\"dim\">{}</p>",
+        form.get(),
+        escaped(here),
+        NOT_SIGNED_IN.code,
+    );
+    Ok(Page { status: StatusCode::UNAUTHORIZED, ..Page::new("Sign in first", body) }.scripted())
 }
 
 fn nobody(rooms: &Rooms, to: &str) -> Result<Page, Page> {

@@ -1,9 +1,12 @@
 //! What is contained, and who is elevated: what is written is what is read, on either engine.
 
-use chancery_model::{BreakGlass, BreakGlassId, Containment, ContainmentId, Scope, Span, Timestamp};
+use chancery_model::{
+    BreakGlass, BreakGlassId, Containment, ContainmentId, Person, PersonId, PersonState, Scope, Span, StandIn,
+    StandInId, Timestamp,
+};
 
 use super::{Counting, agent, draft, open, place};
-use crate::{StoreError, agents, break_glass, containments};
+use crate::{StoreError, agents, break_glass, containments, persons, stand_ins};
 
 const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
 
@@ -55,6 +58,68 @@ async fn of_a_subject_one_containment_is_in_force() {
     for (name, there) in [("ada@example.com", true), ("grace@example.com", true), ("crm", false)] {
         assert_eq!(containments::answers_for_somebody(&store, name).await.unwrap(), there, "{name}");
     }
+}
+
+fn person(name: &str, number: u64) -> Person {
+    Person {
+        id: PersonId::new(NOW, &Counting((number << 32).into())),
+        name: name.into(),
+        display: None,
+        state: PersonState::Active,
+        epoch: 0,
+        roles: Vec::new(),
+        created_at: NOW,
+    }
+}
+
+#[tokio::test]
+async fn a_stand_in_is_in_force_for_its_time() {
+    let dir = place();
+    let store = open(&dir).await;
+    let (fin, bob) = (person("fin", 1), person("bob", 2));
+    for new in [fin.clone(), bob.clone()] {
+        let add = store.write(draft("add"), move |tx| Box::pin(async move { persons::insert(tx, &new).await }));
+        add.await.unwrap();
+    }
+    let made = StandIn {
+        id: StandInId::new(NOW, &Counting(7.into())),
+        person: fin.id.clone(),
+        name: fin.name.clone(),
+        deputy: bob.id.clone(),
+        deputy_name: bob.name.clone(),
+        reason: "on holiday".into(),
+        by: "local:0".into(),
+        at: NOW,
+        from: NOW + Span::hours(1),
+        until: NOW + Span::hours(2),
+        ended_at: None,
+    };
+    let new = made.clone();
+    let add = store.write(draft("name"), move |tx| Box::pin(async move { stand_ins::insert(tx, &new).await }));
+    add.await.unwrap();
+    assert_eq!(stand_ins::get(&store, &made.id).await.unwrap().as_ref(), Some(&made));
+    let holds =
+        async |at: Timestamp, deputy: &Person| stand_ins::of_deputy(&store, &deputy.id, at).await.unwrap().len();
+    let within = made.from + Span::minutes(1);
+    assert_eq!([holds(NOW, &bob).await, holds(made.from, &bob).await, holds(made.until, &bob).await], [0, 1, 0]);
+    assert_eq!(holds(within, &fin).await, 0, "it is bob who stands in");
+    assert_eq!(
+        (
+            stand_ins::standing(&store, NOW).await.unwrap().len(),
+            stand_ins::standing(&store, made.until).await.unwrap().len()
+        ),
+        (1, 0)
+    );
+    let end = async || {
+        let id = made.id.clone();
+        store
+            .write(draft("end"), move |tx| Box::pin(async move { stand_ins::end(tx, &id, within).await }))
+            .await
+            .unwrap()
+            .value
+    };
+    assert!(end().await && !end().await, "once");
+    assert_eq!((holds(within, &bob).await, stand_ins::all(&store).await.unwrap().len()), (0, 1));
 }
 
 #[tokio::test]

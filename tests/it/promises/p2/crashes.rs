@@ -33,7 +33,7 @@ fn installed(count: usize) -> Installation {
             .policy("entities.json", &people())
             .config(move |config| {
                 config.listen = address;
-                config.approvals = Approvals { waiting: 1_000_000, hourly: 1_000_000, hold: 0 };
+                config.approvals = Approvals { waiting: 1_000_000, hourly: 1_000_000, hold: 0, decoys: 0 };
             });
         let app = builder.start().await;
         let agent = app.agent("worker").await;

@@ -74,7 +74,7 @@ async fn bearer(app: &TestApp, name: &str) -> Agent {
 fn builder() -> chancery_testkit::Builder {
     TestApp::builder()
         .policy("approvals.cedar", POLICY)
-        .config(|config| config.approvals = Approvals { waiting: 1_000_000, hourly: 1_000_000, hold: 0 })
+        .config(|config| config.approvals = Approvals { waiting: 1_000_000, hourly: 1_000_000, hold: 0, decoys: 0 })
 }
 
 async fn execute(clients: &Clients, mutation: Mutation, amount: i64, random: &Seeded) -> Value {

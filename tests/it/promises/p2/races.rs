@@ -16,7 +16,7 @@ const AT_ONCE: usize = 200;
 async fn races(count: usize) -> Vec<usize> {
     let builder = TestApp::builder()
         .policy("approvals.cedar", POLICY)
-        .config(|config| config.approvals = Approvals { waiting: 1_000_000, hourly: 1_000_000, hold: 0 });
+        .config(|config| config.approvals = Approvals { waiting: 1_000_000, hourly: 1_000_000, hold: 0, decoys: 0 });
     let world = World::of(builder).await;
     let client = world.client().await;
     let mut sent = Vec::new();

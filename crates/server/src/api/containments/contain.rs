@@ -16,6 +16,7 @@ use crate::door::admin::Peer;
 use crate::failure::Answer;
 use crate::input::Body;
 use crate::rooms::Rooms;
+use crate::voided::void;
 
 /// What is in force, and who has confirmed it.
 #[derive(Debug, Serialize)]
@@ -59,6 +60,8 @@ async fn acknowledged(rooms: &Rooms, contained: Contained, reached: Reached) -> 
         return Err(open(format!("node `{}` is there and has not confirmed", silent.node)).into());
     }
     confirmations.extend(own.into_iter().map(Confirmed::from));
+    let stopped = void(rooms, &containment).await?;
+    confirmations.push(Confirmed { stopped, ..Confirmed::at("approvals", since()) });
     confirmations.extend(others.into_iter().map(Confirmed::from));
     let took_us = since().0;
     if let Some(left) = confirmations.iter().find(|point| point.left > 0) {

@@ -12,6 +12,7 @@ use crate::door::admin::Peer;
 use crate::failure::Answer;
 use crate::input::Body;
 use crate::rooms::Rooms;
+use crate::voided::covered;
 
 /// What throwing the switch would stop at this moment. Nothing is changed, and nothing is written.
 pub(crate) async fn handle(
@@ -21,5 +22,6 @@ pub(crate) async fn handle(
 ) -> Answer<Json<Preview>> {
     let planned = plan(rooms.means(), asked.wanted(&rooms, &peer.actor())).await?;
     let known = containments::in_force(&rooms.store, planned.scope, &planned.subject).await?;
-    Ok(Json(Preview::of(&rooms, &planned, known.map(|known| known.id.to_string()))))
+    let approvals = covered(&rooms, &planned).await?.len();
+    Ok(Json(Preview::of(&rooms, &planned, known.map(|known| known.id.to_string()), approvals)))
 }

@@ -4,10 +4,11 @@
 //! it themselves; a place counts once, whoever speaks for it; and nobody hands on a place that they hold for somebody else.
 
 use chancery_model::problem::{self, Row};
-use chancery_model::{Change, Draft, Kind, Person, StandIn, StandInId, Timestamp, Who, Why, canonical};
+use chancery_model::{Draft, Person, StandIn, StandInId, Timestamp};
 use chancery_store::{StoreError, persons, stand_ins};
 
 use crate::containment::Means;
+use crate::entry::Act;
 
 /// The longest reason, in characters.
 const REASON: usize = 1_000;
@@ -140,19 +141,6 @@ pub async fn get(means: Means<'_>, id: &str) -> Result<StandIn, StandInError> {
 }
 
 fn draft(stand_in: &StandIn, verb: &str, (by, why): (&str, &str), now: Timestamp) -> Draft {
-    let after = serde_json::to_value(stand_in).ok().and_then(|value| canonical(&value).ok());
-    let change = Change {
-        noun: "stand_in".into(),
-        id: stand_in.id.to_string(),
-        verb: verb.into(),
-        after: after.map(|json| String::from_utf8_lossy(&json).into_owned()),
-    };
-    Draft {
-        kind: Kind::Change,
-        at: now,
-        who: Who { human: Some(by.to_owned()), ..Who::default() },
-        why: Why { reason: Some(why.to_owned()), trace: None },
-        change: Some(change),
-        ..Draft::default()
-    }
+    let id = stand_in.id.to_string();
+    Act { actor: by, noun: "stand_in", id: &id, verb, reason: Some(why) }.draft(now, stand_in)
 }

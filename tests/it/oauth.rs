@@ -1,5 +1,6 @@
 //! People and the flows that need one: signing in, consent, codes, devices, presence.
 
+mod backchannel;
 pub(crate) mod chain;
 pub(crate) mod client;
 mod clients;

@@ -156,6 +156,11 @@ impl Config {
         format!("{}/oauth/device_authorization", self.issuer)
     }
 
+    /// Where clients ask for people who are somewhere else.
+    pub fn backchannel_endpoint(&self) -> String {
+        format!("{}/oauth/bc-authorize", self.issuer)
+    }
+
     /// Where our public keys are.
     pub fn jwks_uri(&self) -> String {
         format!("{}/oauth/jwks", self.issuer)

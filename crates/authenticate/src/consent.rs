@@ -20,11 +20,13 @@ use crate::people::SignedIn;
 use crate::token::OauthError;
 
 mod asked;
+mod backchannel;
 mod device;
 mod pushed;
 
 pub(crate) use asked::ACR;
 pub use asked::{AskRefused, Asked};
+pub use backchannel::{BackchannelAsked, BackchannelBody};
 pub use device::{DeviceAsked, DeviceBody};
 pub(crate) use device::{Guesses, LIFETIME as DEVICE_CODE, Polls};
 pub use pushed::PushedBody;

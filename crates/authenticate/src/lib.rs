@@ -59,7 +59,9 @@ pub use authenticator::{Authenticator, OpenError};
 pub use caller::{At, Caller, RequestFacts};
 pub use certificates::certificate_thumbprint;
 pub use config::{ByCertificate, Config, Scoped, SessionLimits};
-pub use consent::{AskRefused, Asked, DeviceAsked, DeviceBody, Narrowed, PushedBody};
+pub use consent::{
+    AskRefused, Asked, BackchannelAsked, BackchannelBody, DeviceAsked, DeviceBody, Narrowed, PushedBody,
+};
 pub use delegation::{Delegations, Handing, Limits as DelegationLimits, Principal};
 pub use enrol::{ENROLMENT_TYP, EnrolError, Enrolled, Enrolment};
 pub use federation::{Attested, check_bundle, check_key_set};

@@ -27,6 +27,12 @@ pub struct AuthorizationServer {
     pub registration_endpoint: Option<String>,
     /// Where devices ask (RFC 8628, section 4).
     pub device_authorization_endpoint: String,
+    /// Where clients ask for people who are somewhere else (OpenID CIBA Core 1.0, section 4).
+    pub backchannel_authentication_endpoint: String,
+    /// `poll`.
+    pub backchannel_token_delivery_modes_supported: [&'static str; 1],
+    /// Never: a person answers with a passkey.
+    pub backchannel_user_code_parameter_supported: bool,
     /// `code`.
     pub response_types_supported: [&'static str; 1],
     /// `query`.
@@ -128,6 +134,9 @@ impl Authenticator {
             require_pushed_authorization_requests: self.config.require_pushed,
             registration_endpoint: self.config.registration.then(|| self.config.registration_endpoint()),
             device_authorization_endpoint: self.config.device_endpoint(),
+            backchannel_authentication_endpoint: self.config.backchannel_endpoint(),
+            backchannel_token_delivery_modes_supported: ["poll"],
+            backchannel_user_code_parameter_supported: false,
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
             code_challenge_methods_supported: ["S256"],

@@ -19,6 +19,7 @@ use crate::sessions::SessionError;
 use crate::shown::ShownCertificates;
 
 mod authorization_code;
+mod backchannel;
 mod client_credentials;
 mod device_code;
 mod elsewhere;
@@ -31,7 +32,7 @@ mod scope;
 
 pub(crate) use authorization_code::overtaken;
 pub use elsewhere::{Partner, Transactions};
-pub(crate) use form::Form;
+pub(crate) use form::{Form, request};
 pub(crate) use identity_assertion::PROFILE;
 pub use identity_assertion::Provider;
 
@@ -43,6 +44,7 @@ pub(crate) const GRANTS: &[&str] = &[
     authorization_code::GRANT,
     refresh_token::GRANT,
     device_code::GRANT,
+    backchannel::GRANT,
 ];
 
 /// A token request, read once. A `DPoP` header that came twice must be refused before this.
@@ -178,6 +180,7 @@ impl Authenticator {
             jwt_bearer::GRANT => self.jwt_bearer(&call).await,
             authorization_code::GRANT => self.authorization_code(&call).await,
             device_code::GRANT => self.device_code(&call).await,
+            backchannel::GRANT => self.backchannel_grant(&call).await,
             refresh_token::GRANT => self.refresh_token(&call).await,
             _ => {
                 let why = "the `grant_type` is none of those in the metadata";

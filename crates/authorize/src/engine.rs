@@ -339,17 +339,23 @@ impl Engine {
         self.question(asked.question(), now)
     }
 
-    /// The same, had people approved exactly this: for whoever tries policies out.
-    pub fn supposing_approval(&self, asked: &crate::Evaluation, now: Timestamp) -> Verdict {
-        self.asked(asked.question(), now, Query::supposing_approval)
-    }
-
     /// The same, of borrowed parts.
     pub fn question(&self, asked: Question<'_>, now: Timestamp) -> Verdict {
-        self.asked(asked, now, Query::clone)
+        self.questioned(asked, false, now)
     }
 
-    fn asked(&self, asked: Question<'_>, now: Timestamp, as_of: fn(&Query) -> Query) -> Verdict {
+    /// The same, where people approved exactly this.
+    pub fn approved(&self, asked: Question<'_>, now: Timestamp) -> Verdict {
+        self.questioned(asked, true, now)
+    }
+
+    /// The person in whose name a question says that it is done, by name.
+    pub fn on_behalf(&self, asked: Question<'_>, now: Timestamp) -> Option<String> {
+        let query = query::evaluation(&self.state.load(), asked, now).ok()?;
+        query.asks().human.map(str::to_owned)
+    }
+
+    fn questioned(&self, asked: Question<'_>, approved: bool, now: Timestamp) -> Verdict {
         let state = self.state.load();
         if !state.ready {
             return not_ready(&state);
@@ -359,7 +365,7 @@ impl Engine {
         }
         match query::evaluation(&state, asked, now) {
             Ok(query) => {
-                let query = as_of(&query);
+                let query = if approved { query.supposing_approval() } else { query };
                 self.together(&state, &query, &query.asks(), &[], now)
             }
             Err(refusal) => refusal.verdict(&state.snapshot),

@@ -114,6 +114,7 @@ pub(crate) async fn seek(
         arguments: intent.given.arguments.as_deref(),
         input: intent.given.input.as_deref(),
         reason,
+        enforcer: None,
         policy_version: &decision.policy_version,
         demands: &decision.demands,
     };

@@ -85,6 +85,17 @@ pub enum ApprovalState {
     Expired,
 }
 
+/// Another enforcer, for which a decision was made here and which will do what it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforcer {
+    /// Its account.
+    pub id: AgentId,
+    /// What it was called then.
+    pub name: String,
+    /// The decision that it asks to have approved.
+    pub evaluation: String,
+}
+
 /// What one person said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
@@ -148,6 +159,9 @@ pub struct Approval {
     pub input: Option<String>,
     /// What the agent says why. A claim.
     pub reason: Option<String>,
+    /// The enforcer that asks; none for what the gateway itself would forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcer: Option<Enforcer>,
     /// The policy set that asked.
     pub policy_version: String,
     /// What has to be met, each for itself.

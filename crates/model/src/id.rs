@@ -110,6 +110,10 @@ id!(
     ApprovalId, "apr_", "an approval"
 );
 id!(
+    /// An agent's question to a person who is somewhere else, whether it may act for them.
+    AskId, "ask_", "a question to a person"
+);
+id!(
     /// A stream of security events to one receiver.
     StreamId, "str_", "a stream"
 );

@@ -40,7 +40,7 @@ mod trust;
 
 pub use account::Account;
 pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefused};
-pub use approval::{Approval, ApprovalKind, ApprovalState, Demand, Risk, Vote};
+pub use approval::{Approval, ApprovalKind, ApprovalState, Demand, Enforcer, Risk, Vote};
 pub use blueprint::{Blueprint, BlueprintRefused, BlueprintState, Standing};
 pub use break_glass::BreakGlass;
 pub use certificate::{CertificateRule, ClientCertificate};
@@ -58,7 +58,7 @@ pub use finding::{Finding, Severity};
 pub use grant::{Grant, GrantMode};
 pub use group::Group;
 pub use id::{
-    AgentId, ApprovalId, BadId, BlueprintId, BreakGlassId, ContainmentId, DecisionId, GrantId, GroupId, HeldId,
+    AgentId, ApprovalId, AskId, BadId, BlueprintId, BreakGlassId, ContainmentId, DecisionId, GrantId, GroupId, HeldId,
     LoginId, PasskeyId, PersonId, ProposalId, SessionId, StandInId, StreamId,
 };
 pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};

@@ -218,6 +218,15 @@ table! {
     /// None waits under this id.
     NO_HELD_SIGNAL = "C1098", 404, "no such signal waits for a decision",
         "see which do: `chancery signal held`";
+    /// A person that a client names and that is not here.
+    UNKNOWN_USER = "C1100", 400, "there is no such person to be asked",
+        "name a person as `chancery person list` does";
+    /// A text that cannot be shown beside another one.
+    BAD_BINDING_MESSAGE = "C1101", 400, "the binding message cannot be shown",
+        "send at most 128 letters, digits and marks on one line";
+    /// Somebody else's question, or none.
+    NO_QUESTION = "C1102", 404, "no such question waits for this person",
+        "open `/asked`: it shows what waits";
 
     /// Nothing permitted it, or a policy forbade it.
     DENIED = "C2001", 403, "the policies do not allow it",
@@ -312,6 +321,22 @@ table! {
     /// As many listen to what is contained as one node tells.
     TOO_MANY_LISTENERS = "C2056", 503, "too many listen to what is contained",
         "listen at another node, or once for several enforcers";
+
+    /// A denial that no human can turn into an allow, or not any more.
+    NOT_REQUESTABLE = "C2060", 400, "no human can be asked to approve this",
+        "evaluate it again: only a denial with `context.access_request` may be brought here";
+    /// A denial that was brought too late.
+    DENIAL_EXPIRED = "C2061", 410, "the denial is too old to be brought before a human",
+        "evaluate it again, and bring the new denial in time";
+    /// What was sent is not the denial that it names.
+    BAD_DENIAL_BINDING = "C2062", 400, "the request is not about the denial that it names",
+        "send subject, action, resource and context as they were evaluated, and the denial's `evaluation_id`";
+    /// Not a task of whoever asks.
+    NO_TASK = "C2063", 404, "there is no such access request",
+        "use the `status_endpoint` of the answer, with the account that sent the request";
+    /// Its time is over.
+    TASK_EXPIRED = "C2064", 410, "the access request has expired",
+        "evaluate it again, and send a new request";
 
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chancery_model::{
-    Agent, AgentId, Approval, ApprovalId, ApprovalState, Authority, Body, Change, Clock, Demand, Digest, Draft, Hash,
-    Kind, PersonId, Random, Risk, SessionId, Span, StandInId, Timestamp, Vote, What, Who, Why, canonical,
+    Agent, AgentId, Approval, ApprovalId, ApprovalState, Authority, Body, Change, Clock, Demand, Digest, Draft,
+    Enforcer, Hash, Kind, PersonId, Random, Risk, SessionId, Span, StandInId, Timestamp, Vote, What, Who, Why,
+    canonical,
 };
 use chancery_store::passkeys::Shown;
 use chancery_store::{Store, StoreError, Tx, approvals, passkeys, stand_ins};
@@ -82,6 +83,8 @@ pub struct Wanted<'a> {
     pub input: Option<&'a [u8]>,
     /// The agent's reason.
     pub reason: Option<&'a str>,
+    /// The enforcer that asks, where it is not our gateway.
+    pub enforcer: Option<Enforcer>,
     /// The policy set that asks.
     pub policy_version: &'a str,
     /// What it asks for.
@@ -257,6 +260,7 @@ impl Approvals {
             arguments: text(wanted.arguments),
             input: text(wanted.input),
             reason: wanted.reason.map(str::to_owned),
+            enforcer: wanted.enforcer.clone(),
             policy_version: wanted.policy_version.to_owned(),
             demands: wanted.demands.to_vec(),
             created_at: now,
@@ -279,6 +283,7 @@ impl Approvals {
                 name: Some(wanted.agent.name.clone()),
                 human: wanted.human.map(str::to_owned),
                 chain: wanted.chain.to_vec(),
+                enforcer: wanted.enforcer.as_ref().map(|enforcer| enforcer.name.clone()),
                 ..Who::default()
             },
             what: What {

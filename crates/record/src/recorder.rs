@@ -80,8 +80,26 @@ impl Recorder {
         if intent.kind != Kind::Intent {
             return Err(RecordError::NotAnIntent);
         }
+        Ok(Receipt { durable: self.using_up(intent, id, call).await? })
+    }
+
+    /// As [`Recorder::decided`], for an answer that allows because people approved it: the approval is used up in the
+    /// same commit. Whoever comes second gets no answer, and neither answer nor use is written.
+    ///
+    /// # Errors
+    /// [`RecordError::NotApproved`] if it was used already, or its time is over, or it is not for this question.
+    pub async fn decided_approved(
+        &self,
+        decision: Draft,
+        id: ApprovalId,
+        call: Digest,
+    ) -> Result<DecisionId, RecordError> {
+        Ok(DecisionId(self.using_up(decision, id, call).await?.position()))
+    }
+
+    async fn using_up(&self, draft: Draft, id: ApprovalId, call: Digest) -> Result<Durable, RecordError> {
         let now = self.inner.clock.now();
-        let write = self.inner.store.write(intent, move |tx| {
+        let write = self.inner.store.write(draft, move |tx| {
             Box::pin(async move {
                 match approvals::consume(tx, &id, &call, now).await? || reused() {
                     true => Ok(()),
@@ -90,7 +108,7 @@ impl Recorder {
             })
         });
         let written = write.await.map_err(|e| e.refusal::<RecordError>().unwrap_or_else(RecordError::from))?;
-        Ok(Receipt { durable: written.durable })
+        Ok(written.durable)
     }
 
     /// Hands over what became of an intent, and returns before it is on the disk: it goes along with the next commit,

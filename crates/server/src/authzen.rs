@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chancery_authenticate::{Caller, Refused, RequestFacts, ShownCertificates};
 use chancery_authorize::{ActionRef, EntityRef, Properties, Question, Verdict};
 use chancery_model::problem::{BAD_EVALUATION, DENIED, Problem, STORE_FAILED, TOO_LARGE};
-use chancery_model::{AgentKind, Authority, Body as Kept, DecisionId, Draft, Kind, Timestamp, What, Who};
+use chancery_model::{AgentKind, Authority, Body as Kept, DecisionId, Draft, Kind, Span, Timestamp, What, Who};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,9 +18,11 @@ use crate::failure::{Answer, Failure};
 use crate::headers::single;
 use crate::rooms::Rooms;
 
+pub(crate) mod approved;
 pub(crate) mod containments;
 pub(crate) mod evaluation;
 pub(crate) mod evaluations;
+pub(crate) mod requests;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -29,6 +31,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST: usize = 1 << 20;
 /// The longest type, id or action, in bytes: they stand in the entry itself.
 const LONGEST_NAME: usize = 4 << 10;
+
+/// How long a denial may be brought before people.
+const REQUESTABLE: Span = Span::minutes(10);
 
 /// The certificates of the connection.
 type Shown = Option<Extension<ShownCertificates>>;
@@ -51,6 +56,8 @@ struct Context {
     reason_user: Option<Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason_admin: Option<Reason>,
+    #[serde(flatten)]
+    approval: approved::Told,
 }
 
 #[derive(Serialize)]
@@ -93,12 +100,14 @@ async fn admitted<T: DeserializeOwned>(
 fn caller(
     rooms: &Rooms,
     (method, url): (&Method, &str),
+    (method, url): (&str, &str),
     headers: &HeaderMap,
     shown: Option<&ShownCertificates>,
 ) -> Result<Caller, Response> {
     let read = |name: &HeaderName| single(headers, name).map_err(|p| Failure::from(p).into_response());
     let facts = RequestFacts {
         method: method.as_str(),
+        method,
         url,
         authorization: read(&header::AUTHORIZATION)?,
         dpop: read(&DPOP)?,
@@ -150,10 +159,12 @@ fn named(question: &Question<'_>) -> Answer<()> {
 
 /// Records an answer, and only then gives it away.
 async fn record(rooms: &Rooms, caller: &Caller, question: Question<'_>, verdict: Verdict) -> Answer<Decided> {
-    let draft = draft(caller, question, &verdict, rooms.clock.now())?;
+    let now = rooms.clock.now();
+    let draft = draft(caller, question, &verdict, now)?;
+    let told = approved::Told::of(rooms, question, &verdict, now);
     let recorded = rooms.recorder.decided(draft).await;
     let id = recorded.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))?;
-    Ok(decided(id, verdict))
+    Ok(decided(id, verdict).told(told))
 }
 
 fn decided(id: DecisionId, verdict: Verdict) -> Decided {
@@ -167,7 +178,16 @@ fn decided(id: DecisionId, verdict: Verdict) -> Decided {
             code: verdict.code.map(|row| row.code),
             reason_admin: reason(policies.join(", ")),
             reason_user: reason(verdict.why.into_owned()),
+            approval: approved::Told::default(),
         },
+    }
+}
+
+impl Decided {
+    /// The same, with what is to be said of approvals. A denial is named by its entry.
+    fn told(mut self, told: approved::Told) -> Self {
+        self.context.approval = told.about(self.context.id);
+        self
     }
 }
 

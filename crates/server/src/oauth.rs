@@ -1,6 +1,7 @@
 //! The OAuth endpoints, and what clients read before they come.
 
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
 pub(crate) mod device;
 pub(crate) mod enrol;
 pub(crate) mod form;

@@ -21,6 +21,7 @@ use crate::oauth::form;
 use crate::rooms::Rooms;
 
 pub(crate) mod approval;
+pub(crate) mod asked;
 pub(crate) mod consent;
 pub(crate) mod device;
 pub(crate) mod home;

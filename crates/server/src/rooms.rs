@@ -98,11 +98,17 @@ pub(crate) struct Access {
     pub(crate) resource: String,
     pub(crate) evaluation: String,
     pub(crate) evaluations: String,
+    pub(crate) requests: String,
 }
 
 impl Access {
     pub(crate) fn at(url: &str) -> Self {
         let resource = format!("{url}/access/v1");
-        Self { evaluation: format!("{resource}/evaluation"), evaluations: format!("{resource}/evaluations"), resource }
+        Self {
+            evaluation: format!("{resource}/evaluation"),
+            evaluations: format!("{resource}/evaluations"),
+            requests: format!("{resource}/requests"),
+            resource,
+        }
     }
 }

@@ -13,6 +13,7 @@
 pub mod accounts;
 pub mod agents;
 pub mod approvals;
+pub mod backchannel;
 pub mod blueprints;
 pub mod bodies;
 pub mod break_glass;

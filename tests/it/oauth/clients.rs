@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chancery_it::WallClock;
-use chancery_testkit::{HttpUpstream, TestApp};
+use chancery_testkit::{Browser, HttpUpstream, TestApp};
 use serde_json::{Value, json};
 
 use super::client::{CALLBACK, MARA, query};
@@ -72,6 +72,41 @@ async fn other_peoples_oauth_clients_complete_every_flow() {
     );
     assert_eq!((&high["device"], &high["handed_over"]), (&json!(app.at("/mcp/crm")), &json!(app.url())));
     assert_eq!((&high["introspected"], &high["revoked"]), (&json!(true), &json!(false)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openid_client_asks_a_person_who_is_somewhere_else() {
+    let Some(peers) = directory("openid-client and CIBA") else { return };
+    let upstream = HttpUpstream::start().await;
+    let app = server(&upstream).await;
+    let helper = app.register("helper", "agent").await;
+    let mut mara = Browser::of_person(&app, MARA).await;
+    mara.register_passkey().await;
+    let given =
+        json!({"issuer": app.url(), "resource": app.at("/mcp/crm"), "helper": helper, "person": MARA}).to_string();
+    let asking = tokio::spawn(async move { script(&peers, &node(&peers), &["ciba.mjs"], &[("GIVEN", &given)]).await });
+    let page = until_asked(&mut mara).await;
+    assert!(page.text().contains("W4SCT"), "{}", page.text());
+    assert_eq!(super::backchannel::allow(&mut mara).await.status, 200);
+    let said = asking.await.unwrap();
+    let people = app.admin("GET", "/v1/people", Value::Null).await.ok();
+    let expected = json!({
+        "nobody": "unknown_user_id", "expires_in": 120, "token_type": "dpop", "sub": people["items"][0]["id"],
+        "bound": "string", "refreshed": true,
+    });
+    assert_eq!(said, expected);
+}
+
+/// The page of questions, once there is one.
+async fn until_asked(browser: &mut Browser) -> chancery_testkit::Answer {
+    for _ in 0..300 {
+        let page = browser.get("/asked").await;
+        if page.text().contains("/asked/ask_") {
+            return page;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("nobody was asked");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

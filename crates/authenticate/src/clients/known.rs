@@ -22,6 +22,11 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// Did it show nothing of who it is?
+    pub(crate) fn is_public(&self) -> bool {
+        self.client.method == Method::Public
+    }
+
     /// Is this session the client's to end? An agent that authenticates ends those in whose chain it stands; whoever shows
     /// less, those that a person allowed through this very client.
     pub(crate) fn may_end(&self, session: &SessionSlot) -> bool {

@@ -96,7 +96,7 @@ fn run(sources: &Sources<'_>, case: &Case, now: Timestamp) -> Result<(), String>
         let grant = grant(link, number).ok_or("too many grants")?;
         engine.grant_changed(&grant).map_err(|e| e.detail)?;
     }
-    let verdict = if case.approved { engine.supposing_approval(&asked, now) } else { engine.evaluate(&asked, now) };
+    let verdict = if case.approved { engine.approved(asked.question(), now) } else { engine.evaluate(&asked, now) };
     compare(case, &verdict)
 }
 

@@ -41,6 +41,7 @@ const CONTAINMENT: &[&str] = &["scope", "subject", "reason", "lift_reason"];
 const FINDING: &[&str] = &["rule", "subject", "evidence"];
 const TRIGGER: &[&str] = &["trigger", "agent", "subject", "reason", "contained", "remark"];
 const GLASS: &[&str] = &["person", "reason"];
+const QUESTION: &[&str] = &["agent", "person", "resource", "expires_at"];
 const NOTHING: &[&str] = &[];
 
 macro_rules! rows {
@@ -61,6 +62,7 @@ rows! {
     "approval" "expire" => "approval.expired", Low, "nobody approved in time", APPROVAL;
     "approval" "use" => "approval.used", Low, "what was approved is done", APPROVAL;
     "approval" "cancel" => "approval.cancelled", Low, "the approval was cancelled", APPROVAL;
+    "consent" "ask_elsewhere" => "consent.asked", Medium, "an agent asks to act for a person", QUESTION;
     "containment" "contain" => "containment.contained", High, "contained", CONTAINMENT;
     "containment" "lift" => "containment.lifted", Medium, "the containment was lifted", CONTAINMENT;
     "break_glass" "open" => "break_glass.opened", High, "the glass was broken", GLASS;
@@ -182,6 +184,7 @@ impl Event {
 fn link(thread: &str, _entry: DecisionId, source: &str) -> String {
     match thread.strip_prefix("approval/") {
         Some(id) if id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => format!("{source}/approvals/{id}"),
+        _ if thread.starts_with("consent/ask_") => format!("{source}/asked"),
         _ => format!("{source}/"),
     }
 }
@@ -244,6 +247,19 @@ mod tests {
             (&payload["type"], &payload["data"]["facts"]["tools"]),
             (&json!("tool.quarantined"), &json!("refund"))
         );
+    }
+
+    #[test]
+    fn a_question_to_a_person_leads_to_where_they_answer_and_says_nothing_of_the_agents() {
+        let after = json!({"agent": "helper", "person": "mara", "resource": "https://c.example/mcp/crm", "message": "CANARY",
+            "limits": ["CANARY"], "expires_at": "2026-11-23T16:00:00Z"});
+        let entry = followed("consent", "ask_elsewhere", "ask_1", after);
+        let payload = of(&entry.entry).unwrap().payload(&entry, "https://c.example");
+        assert_eq!(
+            (&payload["data"]["link"], &payload["data"]["facts"]["person"]),
+            (&json!("https://c.example/asked"), &json!("mara"))
+        );
+        assert!(!payload.to_string().contains("CANARY"), "{payload}");
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub(crate) struct View {
     chain: Vec<String>,
     human: Option<String>,
     session: String,
+    /// The enforcer that asks, where it is not our gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enforcer: Option<String>,
     server: String,
     method: String,
     target: String,
@@ -59,6 +62,7 @@ impl View {
             chain: approval.chain,
             human: approval.human,
             session: approval.session.to_string(),
+            enforcer: approval.enforcer.map(|enforcer| enforcer.name),
             server: approval.server,
             method: approval.method,
             target: approval.target,

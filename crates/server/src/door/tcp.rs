@@ -14,7 +14,7 @@ use super::person;
 use super::time::Times;
 use crate::failure::Failure;
 use crate::oauth::{authorize, enrol, introspect, jwks, metadata, par, register, revoke, token};
-use crate::pages::{self, approval, device, home, passkeys, presence, proposals, sign_in, step_up};
+use crate::pages::{self, approval, asked, device, home, passkeys, presence, proposals, sign_in, step_up};
 use crate::rooms::Rooms;
 use crate::{Role, authzen, callback, front, health, spiffe, ssf};
 
@@ -35,6 +35,8 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/proposals", get(proposals::show))
         .route("/proposals/{id}", post(proposals::answer))
         .route("/device", get(device::show).post(device::answer))
+        .route("/asked", get(asked::show))
+        .route("/asked/{id}", get(asked::open).post(asked::answer))
         .route("/approvals/{id}", get(approval::show).post(approval::decide))
         .route("/presence/{session}", get(presence::show).post(presence::confirm))
         .route("/oauth/authorize", get(authorize::show))
@@ -58,6 +60,7 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/oauth/revoke", post(revoke::handle))
         .route("/oauth/par", post(par::handle))
         .route("/oauth/device_authorization", post(crate::oauth::device::handle))
+        .route("/oauth/bc-authorize", post(crate::oauth::backchannel::handle))
         .route("/oauth/register", post(register::handle))
         .route("/oauth/jwks", get(jwks::handle))
         .route("/oauth/enrol", post(enrol::handle))
@@ -71,6 +74,9 @@ pub(crate) fn door(rooms: Arc<Rooms>, names: Names) -> Door {
         .route("/access/v1/evaluation", post(authzen::evaluation::handle))
         .route("/access/v1/evaluations", post(authzen::evaluations::handle))
         .route("/access/v1/containments", get(authzen::containments::handle))
+        .route("/access/v1/requests", post(authzen::requests::submit))
+        .route("/access/v1/requests/{id}", get(authzen::requests::status))
+        .route("/access/v1/requests/{id}/cancel", post(authzen::requests::cancel))
         .merge(signals())
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -12,7 +12,7 @@ use chancery_model::problem::BAD_AUTHORIZATION_REQUEST;
 use http::{HeaderMap, Uri};
 
 use super::form;
-use crate::pages::consent::{Answer, Question};
+use crate::pages::consent::{Answer, Origin, Question};
 use crate::pages::{Page, Posted, Visit, text, unknown_at};
 use crate::rooms::Rooms;
 
@@ -96,7 +96,7 @@ fn question<'a>(rooms: &Rooms, asked: &'a Asked, agent: &'a chancery_model::Agen
         agent,
         client: asked.client(),
         limits: asked.limits(),
-        redirect_uri: Some(asked.redirect_uri()),
+        origin: Origin::Redirect(asked.redirect_uri()),
         longest: rooms.authenticator.config().sessions.maximum,
     }
 }

@@ -1,4 +1,5 @@
-//! `GET /.well-known/…`: RFC 8414, RFC 9728, AuthZEN 1.0 section 9.
+//! `GET /.well-known/…`: RFC 8414, RFC 9728, AuthZEN 1.0 section 9, and its access request and
+//! approval profile (Draft 1, "PDP Metadata").
 
 use std::sync::Arc;
 
@@ -45,5 +46,7 @@ pub(crate) async fn authzen(State(rooms): State<Arc<Rooms>>) -> Json<Value> {
         "policy_decision_point": rooms.url,
         "access_evaluation_endpoint": rooms.access.evaluation,
         "access_evaluations_endpoint": rooms.access.evaluations,
+        "access_request_endpoint": rooms.access.requests,
+        "capabilities": ["urn:openid:authzen:capability:access-request"],
     }))
 }

@@ -15,10 +15,19 @@ pub(crate) struct Question<'a> {
     pub(crate) agent: &'a Agent,
     pub(crate) client: &'a Client,
     pub(crate) limits: &'a [Limit],
-    /// Where the browser goes with the answer; none for a device.
-    pub(crate) redirect_uri: Option<&'a str>,
+    pub(crate) origin: Origin<'a>,
     /// The longest it may last.
     pub(crate) longest: Span,
+}
+
+/// Where a question came from.
+pub(crate) enum Origin<'a> {
+    /// A program that sent the browser here, and to which it goes with the answer.
+    Redirect(&'a str),
+    /// A device that shows a code.
+    Device,
+    /// A client that named this person, and what it shows its user at the same time.
+    Elsewhere(Option<&'a str>),
 }
 
 /// What a person answered.
@@ -85,8 +94,10 @@ impl Question<'_> {
         if self.client.kind == ClientKind::Dynamic {
             rows.push(("Program", "one that registered itself with a code".to_owned()));
         }
-        if let Some(uri) = self.redirect_uri {
-            rows.push(("Answer goes to", text(host(uri))));
+        match self.origin {
+            Origin::Redirect(uri) => rows.push(("Answer goes to", text(host(uri)))),
+            Origin::Elsewhere(Some(message)) => rows.push(("What it shows where it was started", text(message))),
+            Origin::Device | Origin::Elsewhere(None) => {}
         }
         let rows =
             rows.iter().fold(String::new(), |all, (name, value)| all + &format!("<dt>{name}</dt><dd>{value}</dd>"));
@@ -96,13 +107,17 @@ impl Question<'_> {
     fn warning(&self) -> &'static str {
         let local =
             |uri: &str| ["http://127.0.0.1", "http://[::1]", "http://localhost"].iter().any(|l| uri.starts_with(l));
-        match self.redirect_uri {
-            Some(uri) if local(uri) => {
+        match self.origin {
+            Origin::Redirect(uri) if local(uri) => {
                 "<p class=\"notice warn\">The answer goes to a program on this computer. Any program here could pose as \
                  this agent: go on only if you started it yourself, just now.</p>"
             }
-            Some(_) => "",
-            None => {
+            Origin::Redirect(_) => "",
+            Origin::Elsewhere(_) => {
+                "<p class=\"notice warn\">This was started somewhere else, with nothing but your name. Go on only if you \
+                 started it yourself, or know what it is for.</p>"
+            }
+            Origin::Device => {
                 "<p class=\"notice warn\">Go on only if you started this yourself, and the code is the one that your own \
                  device shows. Nobody who asks you to enter a code for them has a good reason.</p>"
             }

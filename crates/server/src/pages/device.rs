@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chancery_authenticate::{DeviceAsked, OauthError, SignedIn};
 use http::{HeaderMap, Uri};
 
-use super::consent::{Answer, Question};
+use super::consent::{Answer, Origin, Question};
 use super::{Page, Posted, Visit, escaped, form_key, text, unknown_at};
 use crate::oauth::form;
 use crate::rooms::Rooms;
@@ -68,7 +68,7 @@ fn ask<'a>(rooms: &Rooms, asked: &'a DeviceAsked, agent: &'a chancery_model::Age
         agent,
         client: asked.client(),
         limits: asked.limits(),
-        redirect_uri: None,
+        origin: Origin::Device,
         longest: rooms.authenticator.config().sessions.maximum,
     }
 }

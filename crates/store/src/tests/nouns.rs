@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 
 use chancery_model::{
-    AgentState, Digest, Finding, Grant, GrantId, GrantMode, Limit, Server, Session, SessionId, SessionState, Severity,
-    Span, Timestamp, Tool, ToolState,
+    AgentState, AskId, Consent, Digest, Epoch, Finding, Grant, GrantId, GrantMode, Limit, LoginId, Person, PersonId,
+    PersonState, Server, Session, SessionId, SessionState, Severity, Span, Timestamp, Tool, ToolState,
 };
 
 use super::{Counting, agent, draft, open, place};
+use crate::backchannel::Backchannel;
 use crate::connections::SealedConnection;
 use crate::enrolments::Enrolment;
 use crate::keys::SealedKey;
 use crate::policies::PolicySet;
 use crate::secrets::SealedSecret;
 use crate::{
-    BoxFuture, Store, StoreError, Tx, agents, connections, enrolments, findings, grants, keys, policies, secrets,
-    servers, sessions, tools,
+    BoxFuture, Store, StoreError, Tx, agents, backchannel, connections, enrolments, findings, grants, keys, persons,
+    policies, secrets, servers, sessions, tools,
 };
 
 async fn write<T, F>(store: &Store, change: F) -> Result<T, StoreError>
@@ -30,6 +31,18 @@ const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
 
 fn later(seconds: i64) -> Timestamp {
     NOW + Span::seconds(seconds)
+}
+
+fn person(name: &str) -> Person {
+    Person {
+        id: PersonId::new(NOW, &Counting(2.into())),
+        name: name.into(),
+        display: None,
+        state: PersonState::Active,
+        roles: Vec::new(),
+        epoch: Epoch::default(),
+        created_at: NOW,
+    }
 }
 
 #[tokio::test]
@@ -310,6 +323,73 @@ async fn connections_are_replaced_as_a_whole_and_removed() {
     assert_eq!(connections::get(&store, "crm/mara").await.unwrap(), Some(own));
 }
 
+#[tokio::test]
+async fn a_question_to_a_person_is_answered_once_and_redeemed_once() {
+    let dir = place();
+    let store = open(&dir).await;
+    let (crm, mara) = (agent("crm", 1), person("mara@example.com"));
+    let asked = Backchannel {
+        id: AskId::new(NOW, &Counting(3.into())),
+        hash: [7; 32],
+        client: crm.id.to_string(),
+        agent: crm.id.clone(),
+        person: mara.id.clone(),
+        resource: "http://c/mcp/crm".into(),
+        limits: vec![Limit::McpPrompt { server: "crm".into(), prompts: Vec::new() }],
+        message: Some("W4SCT – 12 €".into()),
+        key: Some([9; 32]),
+        created_at: NOW,
+        expires_at: later(600),
+        answered_at: None,
+        consent: None,
+        session: None,
+    };
+    let new = asked.clone();
+    let insert = write(&store, move |tx| {
+        Box::pin(async move {
+            agents::insert(tx, &crm).await?;
+            persons::insert(tx, &mara).await?;
+            backchannel::insert(tx, &new).await
+        })
+    });
+    insert.await.unwrap();
+    assert_eq!(backchannel::get(&store, &[7; 32]).await.unwrap().as_ref(), Some(&asked));
+    assert_eq!(backchannel::waiting(&store, &asked.person, later(599)).await.unwrap(), std::slice::from_ref(&asked));
+    assert!(backchannel::waiting(&store, &asked.person, later(600)).await.unwrap().is_empty(), "its time is over");
+    assert_eq!(backchannel::waiting_of(&store, &asked.client, NOW).await.unwrap(), 1);
+
+    let consent = Consent {
+        agent: asked.agent.clone(),
+        agent_epoch: Epoch::default(),
+        client: asked.client.clone(),
+        person: asked.person.clone(),
+        person_epoch: Epoch::default(),
+        login: LoginId::new(NOW, &Counting(4.into())),
+        present_at: NOW,
+        resource: asked.resource.clone(),
+        limits: asked.limits.clone(),
+        until: later(3_600),
+    };
+    let answer = async |at: Timestamp| {
+        let consent = consent.clone();
+        write(&store, move |tx| Box::pin(async move { backchannel::answer(tx, &[7; 32], Some(&consent), at).await }))
+            .await
+            .unwrap()
+    };
+    let session = SessionId::new(NOW, &Counting(5.into()));
+    let redeem = async || {
+        let session = session.clone();
+        write(&store, move |tx| Box::pin(async move { backchannel::redeem(tx, &[7; 32], &session).await }))
+            .await
+            .unwrap()
+    };
+    assert!(!redeem().await, "nobody allowed it yet");
+    assert_eq!([answer(later(600)).await, answer(later(9)).await, answer(later(10)).await], [false, true, false]);
+    assert_eq!([redeem().await, redeem().await], [true, false]);
+    let kept = backchannel::get(&store, &[7; 32]).await.unwrap().unwrap();
+    assert_eq!((kept.answered_at, kept.consent, kept.session), (Some(later(9)), Some(consent), Some(session)));
+}
+
 pub(super) const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![
     agents_and_their_codes,
     the_highest_number_behind_a_prefix_is_found,
@@ -320,4 +400,5 @@ pub(super) const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![
     one_open_finding_per_rule_and_subject,
     policy_sets_are_kept_as_they_were,
     connections_are_replaced_as_a_whole_and_removed,
+    a_question_to_a_person_is_answered_once_and_redeemed_once,
 ];

@@ -69,7 +69,11 @@ async fn killing_twice_is_said_and_so_is_letting_go_twice() {
     let one = app.admin("GET", &format!("/v1/containments/{}", first["id"].as_str().unwrap()), Value::Null).await.ok();
     assert_eq!(one["in_force"], false);
 
-    assert_eq!(changes(&app, "containment").await, ["contain", "lift"], "what changed nothing is no entry");
+    assert_eq!(
+        changes(&app, "containment").await,
+        ["contain", "acknowledge", "lift"],
+        "what changed nothing is no entry"
+    );
     let again = kill(&app, "agent", "worker").await;
     assert_ne!(again["id"], first["id"], "the next one is another");
 }

@@ -1,7 +1,9 @@
 //! The human on the loop, through the front door.
 
 mod approvals;
+mod enforcers;
 mod fatigue;
+mod oversight;
 mod passkey;
 mod show;
 mod stand_ins;

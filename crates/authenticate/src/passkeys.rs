@@ -4,8 +4,8 @@
 //! one. What is kept is that it was answered, in the commit of the answer.
 
 use chancery_model::{
-    Change, Digest, Draft, Hash, Kind, Login, LoginId, Passkey, PasskeyId, PersonId, Secret, Span, Timestamp, Who,
-    canonical,
+    Change, Digest, Draft, Hash, Kind, Login, LoginId, Passkey, PasskeyId, Person, PersonId, Secret, Span, Timestamp,
+    Who, Why, canonical,
 };
 use chancery_store::passkeys::{NotCounted, Shown};
 use chancery_store::{StoreError, Tx, logins, passkeys};
@@ -266,6 +266,40 @@ impl Authenticator {
                     return Err(StoreError::refuse(PeopleError::NoPasskey));
                 }
                 logins::end_others(tx, &person, &login, now).await
+            })
+        });
+        write.await?;
+        Ok(())
+    }
+
+    /// Removes somebody's passkey for good in the name of whoever does it, and ends all their logins.
+    ///
+    /// # Errors
+    /// [`PeopleError::NoPasskey`] if they have none of this id.
+    pub async fn take_passkey(
+        &self,
+        person: &Person,
+        id: &str,
+        (by, why): (&str, Option<&str>),
+    ) -> Result<(), PeopleError> {
+        let (now, id) = (self.clock.now(), id.parse::<PasskeyId>().map_err(|_| PeopleError::NoPasskey)?);
+        let after = chancery_model::canonical(&json!({ "person": person.id })).ok();
+        let change = Change {
+            noun: "passkey".into(),
+            id: id.to_string(),
+            verb: "remove".into(),
+            after: after.map(|json| String::from_utf8_lossy(&json).into_owned()),
+        };
+        let who = Who { human: Some(by.to_owned()), ..Who::default() };
+        let why = Why { reason: why.map(str::to_owned), trace: None };
+        let draft = Draft { kind: Kind::Change, at: now, who, why, change: Some(change), ..Draft::default() };
+        let person = person.id.clone();
+        let write = self.store.write(draft, move |tx| {
+            Box::pin(async move {
+                if !passkeys::remove(tx, &person, &id, now).await? {
+                    return Err(StoreError::refuse(PeopleError::NoPasskey));
+                }
+                logins::end_all(tx, &person, now).await
             })
         });
         write.await?;

@@ -11,8 +11,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
-    admin, agent, approval, blueprint, break_glass, channel, completion, connection, containment, demo, doctor,
-    finding, grant, group, key, log, node, person, policy, secret, serve, session, signal, tool, trust, why,
+    admin, agent, approval, blueprint, break_glass, channel, completion, connection, containment, demo, doctor, drill,
+    finding, grant, group, key, log, node, oversight, person, policy, proposal, secret, serve, session, signal, tool,
+    trust, why,
 };
 use crate::{mcp, verbs};
 
@@ -83,6 +84,9 @@ pub enum Verb {
     /// Put people into groups: who keeps agents together, and who is asked together
     #[command(subcommand)]
     Group(group::Verb),
+    /// Look at changes that wait for a second person, confirm them or take them back
+    #[command(subcommand)]
+    Proposal(proposal::Verb),
     /// Let the first administrator in
     #[command(subcommand)]
     Admin(admin::Verb),
@@ -99,6 +103,10 @@ pub enum Verb {
     Kill(containment::Kill),
     /// Let what was killed go again
     Unkill(containment::Unkill),
+    /// Exercise the kill switch on an agent: stop it, wait until it has stopped, let it go
+    Drill(drill::Drill),
+    /// Where people stepped in, and how long it took: read off the log
+    Oversight(oversight::Oversight),
     /// Make a person an administrator for a while, on the record
     #[command(subcommand)]
     BreakGlass(break_glass::Verb),

@@ -19,6 +19,7 @@ pub mod connection;
 pub mod containment;
 pub mod demo;
 pub mod doctor;
+pub mod drill;
 pub mod finding;
 pub mod grant;
 pub mod group;
@@ -26,8 +27,10 @@ pub mod key;
 pub mod log;
 pub mod manifest;
 pub mod node;
+pub mod oversight;
 pub mod person;
 pub mod policy;
+pub mod proposal;
 pub mod secret;
 pub mod serve;
 pub mod session;
@@ -86,6 +89,9 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Kill(args) => containment::kill(context, args).await,
         Verb::Unkill(args) => containment::unkill(context, args).await,
         Verb::BreakGlass(verb) => break_glass::run(context, verb).await,
+        Verb::Drill(args) => drill::run(context, args).await,
+        Verb::Oversight(args) => oversight::run(context, args).await,
+        Verb::Proposal(verb) => proposal::run(context, verb).await,
         Verb::Containment(verb) => containment::run(context, verb).await,
         Verb::Person(verb) => person::run(context, verb).await,
         Verb::Group(verb) => group::run(context, verb).await,

@@ -9,6 +9,7 @@ pub mod containment;
 mod entry;
 pub mod follow;
 pub mod notify;
+pub mod oversight;
 pub mod signals;
 pub mod stand_ins;
 pub mod trigger;

@@ -87,11 +87,21 @@ impl Filter {
 impl Recorder {
     /// The newest `limit` entries that the filter wants, newest first.
     pub async fn search(&self, filter: &Filter, limit: usize) -> Result<Vec<Found>, RecordError> {
+        self.search_those(filter, &|_| true, limit).await
+    }
+
+    /// The newest `limit` entries that the filter wants and that are `those`, newest first.
+    pub async fn search_those(
+        &self,
+        filter: &Filter,
+        those: &(dyn Fn(&Found) -> bool + Sync),
+        limit: usize,
+    ) -> Result<Vec<Found>, RecordError> {
         let mut all = Vec::new();
         let edge = self.edge(filter).await?;
         for (writer, _) in log::writers(&self.inner.store).await? {
             let edge = edge.filter(|(_, of)| *of != writer);
-            all.extend(self.search_writer(writer, filter, edge, limit).await?);
+            all.extend(self.search_writer(writer, (filter, those), edge, limit).await?);
         }
         all.sort_by_key(|found| std::cmp::Reverse((found.committed_at, found.position.writer, found.position.seq)));
         all.truncate(limit);
@@ -109,7 +119,7 @@ impl Recorder {
     async fn search_writer(
         &self,
         writer: u32,
-        filter: &Filter,
+        (filter, those): (&Filter, &(dyn Fn(&Found) -> bool + Sync)),
         edge: Option<(Timestamp, u32)>,
         limit: usize,
     ) -> Result<Vec<Found>, RecordError> {
@@ -127,7 +137,7 @@ impl Recorder {
                 if found.len() == limit {
                     return Ok(found);
                 }
-                found.extend(wanted(filter, position, bytes, segment.committed_at)?);
+                found.extend(wanted(filter, position, bytes, segment.committed_at)?.filter(|found| those(found)));
             }
         }
         Ok(found)

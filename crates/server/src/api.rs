@@ -6,6 +6,7 @@ use axum::Router;
 use axum::routing::{delete, get, post, put};
 
 use self::manifests::Whose;
+use crate::proposals;
 use crate::rooms::Rooms;
 
 pub(crate) mod admin;
@@ -17,6 +18,7 @@ pub(crate) mod channels;
 pub(crate) mod connections;
 pub(crate) mod containments;
 pub(crate) mod decisions;
+pub(crate) mod drills;
 pub(crate) mod enrolments;
 pub(crate) mod findings;
 pub(crate) mod grants;
@@ -25,6 +27,7 @@ pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod manifests;
 pub(crate) mod nodes;
+pub(crate) mod oversight;
 pub(crate) mod people;
 pub(crate) mod policies;
 pub(crate) mod secrets;
@@ -77,6 +80,8 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/nodes", get(nodes::list::handle))
         .route("/v1/nodes/tokens", post(nodes::token::handle))
         .route("/v1/nodes/{name}/leave", post(nodes::leave::handle))
+        .route("/v1/people/{name}/passkeys", get(people::passkeys::list))
+        .route("/v1/people/{name}/passkeys/{id}", delete(people::passkeys::remove))
         .route("/v1/people/{name}/roles/{role}", put(people::roles::add).delete(people::roles::remove))
         .route("/v1/people/invitations", post(people::invite::handle))
         .route("/v1/admin/setup-link", post(admin::setup_link::handle))
@@ -106,6 +111,8 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/containments/preview", post(containments::preview::handle))
         .route("/v1/containments/{id}", get(containments::get::handle))
         .route("/v1/containments/{id}/lift", post(containments::lift::handle))
+        .route("/v1/drills", post(drills::handle))
+        .route("/v1/oversight", get(oversight::handle))
         .route("/v1/break-glass", get(break_glass::list).post(break_glass::open))
         .route("/v1/break-glass/{id}/end", post(break_glass::end))
         .route("/v1/break-glass/{id}/review", post(break_glass::review))
@@ -119,6 +126,9 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/log/proof/{id}", get(log::proof::handle))
         .route("/v1/log/export", get(log::export::handle))
         .route("/v1/log/{id}/erase", post(log::erase::handle))
+        .route("/v1/proposals", get(proposals::list))
+        .route("/v1/proposals/{id}/confirm", post(proposals::confirm))
+        .route("/v1/proposals/{id}/withdraw", post(proposals::withdraw))
         .route("/v1/findings", get(findings::list::handle))
         .route("/v1/channels", get(channels::list::handle))
         .route("/v1/channels/{name}/test", post(channels::test::handle))

@@ -100,14 +100,12 @@ async fn admitted<T: DeserializeOwned>(
 fn caller(
     rooms: &Rooms,
     (method, url): (&Method, &str),
-    (method, url): (&str, &str),
     headers: &HeaderMap,
     shown: Option<&ShownCertificates>,
 ) -> Result<Caller, Response> {
     let read = |name: &HeaderName| single(headers, name).map_err(|p| Failure::from(p).into_response());
     let facts = RequestFacts {
         method: method.as_str(),
-        method,
         url,
         authorization: read(&header::AUTHORIZATION)?,
         dpop: read(&DPOP)?,

@@ -69,32 +69,30 @@ pub(crate) async fn propose(rooms: &Rooms, by: &SignedIn, rule: &Rule, uri: &str
         decided_at: None,
         status: None,
     };
-    let draft = draft(now, &by.person, &proposal, "propose")?;
+    let by = Peer::Person(Arc::clone(&by.person));
+    let draft = draft(now, &by, &proposal, "propose")?;
     let stored = proposal.clone();
     let write = rooms.store.write(draft, move |tx| Box::pin(async move { proposals::insert(tx, &stored).await }));
     write.await?;
-    view(rooms, &proposal, &by.person)
+    view(rooms, &proposal, &by)
 }
 
-/// `GET /v1/proposals`: those that wait and that this person proposed or could confirm.
-pub(crate) async fn list(
-    State(rooms): State<Arc<Rooms>>,
-    Extension(by): Extension<SignedIn>,
-) -> Answer<Json<Items<View>>> {
-    Ok(Json(Items { items: waiting(&rooms, &by.person).await? }))
+/// `GET /v1/proposals`: those that wait and that whoever asks proposed or could confirm; on the host all of them.
+pub(crate) async fn list(State(rooms): State<Arc<Rooms>>, Extension(by): Extension<Peer>) -> Answer<Json<Items<View>>> {
+    Ok(Json(Items { items: waiting(&rooms, &by).await? }))
 }
 
-/// Those that wait and that this person proposed or could confirm.
-pub(crate) async fn waiting(rooms: &Rooms, person: &Person) -> Answer<Vec<View>> {
+/// Those that wait and that they proposed or could confirm.
+pub(crate) async fn waiting(rooms: &Rooms, by: &Peer) -> Answer<Vec<View>> {
     let found = proposals::waiting(&rooms.store, rooms.clock.now()).await?;
-    let concerns = |proposal: &&Proposal| proposal.is_of(person) || may(rooms, person, proposal).is_some();
-    found.iter().filter(concerns).map(|proposal| view(rooms, proposal, person)).collect()
+    let concerns = |proposal: &&Proposal| is_of(proposal, by) || may(rooms, by, proposal).is_some();
+    found.iter().filter(concerns).map(|proposal| view(rooms, proposal, by)).collect()
 }
 
 /// `POST /v1/proposals/{id}/confirm`: runs it, and answers what it answers.
 pub(crate) async fn confirm(
     State(rooms): State<Arc<Rooms>>,
-    Extension(by): Extension<SignedIn>,
+    Extension(by): Extension<Peer>,
     Path(id): Path<String>,
 ) -> Answer<Response> {
     confirmed(&rooms, &by, &id).await
@@ -103,25 +101,25 @@ pub(crate) async fn confirm(
 /// `POST /v1/proposals/{id}/withdraw`: it is not run any more.
 pub(crate) async fn withdraw(
     State(rooms): State<Arc<Rooms>>,
-    Extension(by): Extension<SignedIn>,
+    Extension(by): Extension<Peer>,
     Path(id): Path<String>,
 ) -> Answer<Json<View>> {
     withdrawn(&rooms, &by, &id).await.map(Json)
 }
 
-/// A second person confirms, and it is run.
-pub(crate) async fn confirmed(rooms: &Arc<Rooms>, by: &SignedIn, id: &str) -> Answer<Response> {
+/// A second person confirms, or the host, which could do it without anybody; and it is run.
+pub(crate) async fn confirmed(rooms: &Arc<Rooms>, by: &Peer, id: &str) -> Answer<Response> {
     let proposal = found(rooms, id).await?;
-    if proposal.is_of(&by.person) {
-        return Err(Problem::new(OWN_PROPOSAL, format!("`{}` proposed it", by.person.name)).into());
+    if is_of(&proposal, by) {
+        return Err(Problem::new(OWN_PROPOSAL, format!("`{}` proposed it", by.actor())).into());
     }
-    if may(rooms, &by.person, &proposal).is_none() {
-        let why = format!("`{}` may not do `{}`", by.person.name, proposal.verb);
+    if may(rooms, by, &proposal).is_none() {
+        let why = format!("`{}` may not do `{}`", by.actor(), proposal.verb);
         return Err(Problem::new(MISSING_ROLE, why).into());
     }
     // Whoever proposed it must still be one who may.
     let author = rooms.authenticator.person(&proposal.person).ok_or_else(over)?;
-    if may(rooms, &author, &proposal).is_none() {
+    if may(rooms, &Peer::Person(Arc::clone(&author)), &proposal).is_none() {
         let why = format!("`{}`, who proposed it, may not do `{}` any more", author.name, proposal.verb);
         return Err(Problem::new(MISSING_ROLE, why).into());
     }
@@ -133,19 +131,29 @@ pub(crate) async fn confirmed(rooms: &Arc<Rooms>, by: &SignedIn, id: &str) -> An
 }
 
 /// Whoever proposed it, or could confirm it, takes it back.
-pub(crate) async fn withdrawn(rooms: &Rooms, by: &SignedIn, id: &str) -> Answer<View> {
+pub(crate) async fn withdrawn(rooms: &Rooms, by: &Peer, id: &str) -> Answer<View> {
     let proposal = found(rooms, id).await?;
-    if !proposal.is_of(&by.person) && may(rooms, &by.person, &proposal).is_none() {
+    if !is_of(&proposal, by) && may(rooms, by, &proposal).is_none() {
         return Err(over().into());
     }
     decide(rooms, by, &proposal, ProposalState::Withdrawn, "withdraw").await?;
-    view(rooms, &proposal, &by.person)
+    view(rooms, &proposal, by)
 }
 
-/// The row of a proposal, if this person may do what it says.
-fn may(rooms: &Rooms, person: &Person, proposal: &Proposal) -> Option<&'static Rule> {
+/// The row of a proposal, if they may do what it says.
+fn may(rooms: &Rooms, by: &Peer, proposal: &Proposal) -> Option<&'static Rule> {
     let path = proposal.uri.split('?').next().unwrap_or_default();
-    matrix::of(&proposal.verb, &proposal.method).filter(|rule| rule.admits(person, path, &rooms.authenticator))
+    let rule = matrix::of(&proposal.verb, &proposal.method)?;
+    let admitted = match by {
+        Peer::Local(_) => true,
+        Peer::Person(person) => rule.admits(person, path, &rooms.authenticator),
+    };
+    admitted.then_some(rule)
+}
+
+/// Did they propose it? Nothing is proposed on the host.
+fn is_of(proposal: &Proposal, by: &Peer) -> bool {
+    by.person().is_some_and(|person| proposal.is_of(person))
 }
 
 async fn found(rooms: &Rooms, id: &str) -> Answer<Proposal> {
@@ -167,12 +175,12 @@ fn place(id: &str) -> Place<'_> {
     Place { table: "proposals", row: id }
 }
 
-async fn decide(rooms: &Rooms, by: &SignedIn, proposal: &Proposal, state: ProposalState, verb: &str) -> Answer<()> {
-    let (now, id, person) = (rooms.clock.now(), proposal.id.clone(), by.person.id.clone());
-    let draft = draft(now, &by.person, proposal, verb)?;
+async fn decide(rooms: &Rooms, by: &Peer, proposal: &Proposal, state: ProposalState, verb: &str) -> Answer<()> {
+    let (now, id, person) = (rooms.clock.now(), proposal.id.clone(), by.person().map(|person| person.id.clone()));
+    let draft = draft(now, by, proposal, verb)?;
     let write = rooms.store.write(draft, move |tx| {
         Box::pin(async move {
-            let first = proposals::decide(tx, &id, state, &person, now).await?;
+            let first = proposals::decide(tx, &id, state, person.as_ref(), now).await?;
             if first { Ok(()) } else { Err(StoreError::refuse(over())) }
         })
     });
@@ -193,16 +201,16 @@ async fn run(rooms: &Arc<Rooms>, author: Arc<Person>, proposal: &Proposal, body:
     Ok(answered.into_response())
 }
 
-async fn note(rooms: &Rooms, by: &SignedIn, proposal: &Proposal, status: u16) -> Answer<()> {
+async fn note(rooms: &Rooms, by: &Peer, proposal: &Proposal, status: u16) -> Answer<()> {
     let (now, id) = (rooms.clock.now(), proposal.id.clone());
-    let act = act(&by.person, proposal, "run");
+    let act = act(by, proposal, "run");
     let draft = act.draft(now, &serde_json::json!({ "status": status }))?;
     let write = rooms.store.write(draft, move |tx| Box::pin(async move { proposals::ran(tx, &id, status).await }));
     write.await?;
     Ok(())
 }
 
-fn draft(at: Timestamp, by: &Arc<Person>, proposal: &Proposal, verb: &str) -> Answer<chancery_model::Draft> {
+fn draft(at: Timestamp, by: &Peer, proposal: &Proposal, verb: &str) -> Answer<chancery_model::Draft> {
     let after = serde_json::json!({
         "verb": proposal.verb, "method": proposal.method, "uri": proposal.uri, "digest": hex(&proposal.digest),
         "proposed_by": proposal.person,
@@ -210,18 +218,18 @@ fn draft(at: Timestamp, by: &Arc<Person>, proposal: &Proposal, verb: &str) -> An
     act(by, proposal, verb).draft(at, &after)
 }
 
-fn act<'a>(by: &Arc<Person>, proposal: &'a Proposal, verb: &'a str) -> Act<'a> {
-    Act { by: Peer::Person(Arc::clone(by)), noun: "proposal", id: proposal.id.as_str(), verb, reason: None }
+fn act<'a>(by: &Peer, proposal: &'a Proposal, verb: &'a str) -> Act<'a> {
+    Act { by: by.clone(), noun: "proposal", id: proposal.id.as_str(), verb, reason: None }
 }
 
-fn view(rooms: &Rooms, proposal: &Proposal, viewer: &Person) -> Answer<View> {
+fn view(rooms: &Rooms, proposal: &Proposal, viewer: &Peer) -> Answer<View> {
     let rule = matrix::of(&proposal.verb, &proposal.method);
     let body = match rule {
         Some(rule) if !rule.has_secret() => String::from_utf8_lossy(&opened(rooms, proposal)?).into_owned(),
         _ => HIDDEN.to_owned(),
     };
     let author = rooms.authenticator.person(&proposal.person);
-    let own = proposal.is_of(viewer);
+    let own = is_of(proposal, viewer);
     Ok(View {
         id: proposal.id.to_string(),
         verb: proposal.verb.clone(),

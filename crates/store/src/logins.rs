@@ -93,6 +93,12 @@ pub async fn end_others(tx: &mut Tx, person: &PersonId, but: &LoginId, now: Time
     tx.run(sql.bind(person.as_str()).bind(but.as_str()).bind(now.0)).await.map(drop)
 }
 
+/// Ends every login of a person.
+pub async fn end_all(tx: &mut Tx, person: &PersonId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = crate::sql("UPDATE logins SET ended_at = $2 WHERE person = $1 AND ended_at IS NULL");
+    tx.run(sql.bind(person.as_str()).bind(now.0)).await.map(drop)
+}
+
 /// Ends the login with this hash, if it is not over.
 pub async fn end(tx: &mut Tx, hash: &Hash, now: Timestamp) -> Result<(), StoreError> {
     let sql = crate::sql("UPDATE logins SET ended_at = $2 WHERE hash = $1 AND ended_at IS NULL");

@@ -29,7 +29,7 @@ pub async fn decide(
     tx: &mut Tx,
     id: &ProposalId,
     state: ProposalState,
-    by: &PersonId,
+    by: Option<&PersonId>,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let sql = crate::sql(
@@ -38,7 +38,7 @@ pub async fn decide(
     )
     .bind(id.as_str())
     .bind(word(&state)?)
-    .bind(by.as_str())
+    .bind(by.map(PersonId::as_str))
     .bind(now.0);
     Ok(tx.run(sql).await? > 0)
 }

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use chancery_testkit::{HttpUpstream, TestApp};
+use chancery_testkit::{Browser, HttpUpstream, TestApp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -404,4 +404,50 @@ async fn people_their_accounts_and_trust_sources() {
     assert_eq!((added["issuer"].as_str(), added["agent"].as_str()), (Some("spiffe://mesh.example"), Some("mesh")));
     assert!(desk.ok("trust list").await.contains(subject));
     desk.ok("trust remove mesh --reason moved").await;
+}
+
+#[tokio::test]
+async fn drills_oversight_passkeys_and_proposals() {
+    let two = vec!["group.create".to_owned()];
+    let app = on_real_time(TestApp::builder()).config(|c| c.people.two_person = two).start().await;
+    let desk = Desk { app, upstream: HttpUpstream::start().await };
+    desk.enrolled("canary").await;
+    let asked = desk.run("drill canary").await;
+    assert_eq!((asked.exit, asked.err.contains("--yes")), (2, true), "{}", asked.err);
+    let drilled = desk.json("drill canary --yes").await;
+    assert_eq!(drilled["acknowledged"], true);
+    let rows = desk.ok("oversight --since 1d").await;
+    assert!(rows.lines().next().unwrap().contains("drill.ended\tagent canary\tdrill:local:"), "{rows}");
+    let times = desk.ok("oversight --times --by day").await;
+    assert!(times.contains("drill.ended\t1\t"), "{times}");
+    let whole = desk.json("oversight").await;
+    assert_eq!((whole["items"].as_array().unwrap().len(), &whole["times"][0]["kind"]), (4, &json!("drill.ended")));
+    let entry = whole["items"][0]["entry"].as_str().unwrap();
+    assert!(desk.ok(&format!("log prove {entry}")).await.starts_with("c2sp.org/tlog-proof@v1\n"));
+
+    let (mut mara, _) = Browser::with_roles(&desk.app, "mara", &["admin"]).await;
+    let listed = desk.ok("person passkey list mara -o name").await;
+    assert!(listed.starts_with("pky_") && listed.lines().count() == 1, "{listed}");
+    for (name, waits) in [("one", true), ("two", true)] {
+        let proposed = mara.api("POST", "/v1/groups", json!({"name": name})).await;
+        assert_eq!(proposed.status == 202, waits, "{}", proposed.text());
+    }
+    let waiting = desk.json("proposal list").await;
+    let ids: Vec<&str> = waiting.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(
+        (ids.len(), &waiting[0]["proposed_by"], &waiting[0]["body"]),
+        (2, &json!("mara"), &json!(r#"{"name":"one"}"#))
+    );
+    assert!(desk.ok(&format!("proposal confirm {}", ids[0])).await.contains(r#""name":"one""#));
+    desk.ok(&format!("proposal withdraw {}", ids[1])).await;
+    assert_eq!(desk.ok("group list -o name").await, "one\n");
+    assert_eq!(desk.run(&format!("proposal confirm {}", ids[1])).await.exit, 3, "it is not there any more");
+    let log = desk.app.log().await;
+    let confirmed = log.iter().find(|entry| entry["change"] == "confirm proposal").unwrap();
+    assert!(confirmed["human"].as_str().unwrap().starts_with("local:"), "{confirmed}");
+
+    desk.ok(&format!("person passkey remove mara {} --reason lost", listed.trim())).await;
+    assert_eq!(desk.ok("person passkey list mara -o name").await, "");
+    assert_eq!(mara.api("GET", "/v1/me", Value::Null).await.problem(401), "C1031", "her logins are over");
+    assert_eq!(desk.run(&format!("person passkey remove mara {}", listed.trim())).await.exit, 3);
 }

@@ -198,15 +198,20 @@ fn tell(context: &Context, thrown: &Value) {
     if thrown["already"] == true {
         note("it was contained before".to_owned());
     }
-    for point in thrown["confirmations"].as_array().into_iter().flatten() {
-        let (name, stopped) = (point["point"].as_str().unwrap_or_default(), point["stopped"].as_u64().unwrap_or(0));
-        let what = if name == "record" { "durable, and in force".to_owned() } else { format!("{stopped} stopped") };
-        note(format!("{name:<12} {:>9}  {what}", millis(&point["after_us"])));
-    }
+    tell_points(context, thrown);
     note(format!("acknowledged after {}", millis(&thrown["took_us"])));
 }
 
-fn millis(micros: &Value) -> String {
+/// Each place that confirmed.
+pub(super) fn tell_points(context: &Context, thrown: &Value) {
+    for point in thrown["confirmations"].as_array().into_iter().flatten() {
+        let (name, stopped) = (point["point"].as_str().unwrap_or_default(), point["stopped"].as_u64().unwrap_or(0));
+        let what = if name == "record" { "durable, and in force".to_owned() } else { format!("{stopped} stopped") };
+        context.output.note(&format!("{name:<12} {:>9}  {what}", millis(&point["after_us"])));
+    }
+}
+
+pub(super) fn millis(micros: &Value) -> String {
     let micros = micros.as_i64().unwrap_or(0);
     format!("{}.{:03} ms", micros / 1_000, micros % 1_000)
 }

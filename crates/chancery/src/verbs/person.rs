@@ -29,6 +29,9 @@ pub enum Verb {
     /// Give a person a role, or take it back
     #[command(subcommand)]
     Role(RoleVerb),
+    /// Look at the passkeys of a person, and remove one that is lost
+    #[command(subcommand)]
+    Passkey(PasskeyVerb),
     /// What identity providers call people: whose assertions are about whom
     #[command(subcommand)]
     Account(AccountVerb),
@@ -63,6 +66,30 @@ pub struct OneRole {
 pub struct RemoveRole {
     #[command(flatten)]
     which: OneRole,
+    /// Why; stands in the log
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// What can be done with passkeys. Only their person can register one.
+#[derive(Debug, Subcommand)]
+pub enum PasskeyVerb {
+    /// List the passkeys of a person
+    List(Name),
+    /// Remove one for good, and end all logins of its person
+    #[command(
+        after_help = "Examples:\n  chancery person passkey remove mara@example.com pky_01k… --reason 'the phone was stolen'"
+    )]
+    Remove(RemovePasskey),
+}
+
+/// A passkey that is to go, and why.
+#[derive(Debug, Args)]
+pub struct RemovePasskey {
+    /// The person's name
+    name: String,
+    /// Its id: pky_…
+    id: String,
     /// Why; stands in the log
     #[arg(long)]
     reason: Option<String>,
@@ -155,6 +182,15 @@ const ACCOUNTS: &[Column] = &[
     wide("ADDED", "/created_at"),
 ];
 
+const PASSKEYS: &[Column] = &[
+    column("ID", "/id"),
+    column("NAME", "/name"),
+    column("HOST", "/host"),
+    column("REGISTERED", "/created_at"),
+    column("SHOWN", "/used_at"),
+    wide("PERSON", "/person"),
+];
+
 const COLUMNS: &[Column] = &[
     column("NAME", "/name"),
     column("DISPLAY", "/display"),
@@ -183,6 +219,7 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
         Verb::Resume(args) => step(context, args, "resume").await,
         Verb::Account(verb) => account(context, verb).await,
         Verb::Role(verb) => role(context, verb).await,
+        Verb::Passkey(verb) => passkey(context, verb).await,
         Verb::Invite(args) => {
             let body = json!({"name": args.name, "display": args.display, "roles": args.roles});
             context.output.item(LINKS, &admin.post("/v1/people/invitations", &body).await?)
@@ -202,6 +239,21 @@ async fn role(context: &Context, verb: &RoleVerb) -> Done {
         RoleVerb::Remove(RemoveRole { which, reason }) => {
             let path = format!("{}{}", path(which), query(&[("reason", reason.as_deref())]));
             context.output.item(COLUMNS, &admin.delete(&path).await?)
+        }
+    }
+}
+
+async fn passkey(context: &Context, verb: &PasskeyVerb) -> Done {
+    let admin = context.admin()?;
+    let path = |name: &str| format!("/v1/people/{}/passkeys", encoded(name));
+    match verb {
+        PasskeyVerb::List(args) => context.output.list(PASSKEYS, items(&admin.get(&path(&args.name)).await?)),
+        PasskeyVerb::Remove(args) => {
+            let why = query(&[("reason", args.reason.as_deref())]);
+            let left = admin.delete(&format!("{}/{}{why}", path(&args.name), encoded(&args.id))).await?;
+            context.output.list(PASSKEYS, items(&left))?;
+            context.output.note("removed; all logins of its person are over");
+            Ok(())
         }
     }
 }

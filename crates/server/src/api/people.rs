@@ -8,6 +8,7 @@ pub(crate) mod add;
 pub(crate) mod invite;
 pub(crate) mod link;
 pub(crate) mod list;
+pub(crate) mod passkeys;
 pub(crate) mod resume;
 pub(crate) mod roles;
 pub(crate) mod suspend;

@@ -21,6 +21,14 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
+    /// Who they are here, where they are somebody.
+    pub(crate) fn person(&self) -> Option<&Person> {
+        match self {
+            Self::Local(_) => None,
+            Self::Person(person) => Some(person),
+        }
+    }
+
     /// How entries name the actor of a change. No person's name has a colon in it.
     pub(crate) fn actor(&self) -> String {
         match self {

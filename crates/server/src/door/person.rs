@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Extension, Json, Router};
 use chancery_authenticate::SignedIn;
 use chancery_model::problem::{FOREIGN_FORM, HOST_ONLY, MISSING_ROLE, NOT_SIGNED_IN, Problem, SHOW_PASSKEY, TOO_LARGE};
@@ -34,12 +34,7 @@ const BODY: usize = 1 << 20;
 
 /// Every address of the admin API, and what only people have.
 pub(crate) fn routes(rooms: &Arc<Rooms>) -> Router<Arc<Rooms>> {
-    api::routes()
-        .route("/v1/me", get(me))
-        .route("/v1/proposals", get(proposals::list))
-        .route("/v1/proposals/{id}/confirm", post(proposals::confirm))
-        .route("/v1/proposals/{id}/withdraw", post(proposals::withdraw))
-        .route_layer(from_fn_with_state(Arc::clone(rooms), admit))
+    api::routes().route("/v1/me", get(me)).route_layer(from_fn_with_state(Arc::clone(rooms), admit))
 }
 
 /// What is looked at of a request.

@@ -10,6 +10,7 @@ use chancery_model::problem::SHOW_PASSKEY;
 use http::{HeaderMap, Uri};
 
 use super::{Page, Posted, Visit, escaped, form_key, sentence, text, unknown_at};
+use crate::door::admin::Peer;
 use crate::door::person::PROVED;
 use crate::failure::Failure;
 use crate::proposals::{self, View};
@@ -25,7 +26,9 @@ pub(crate) async fn show(State(rooms): State<Arc<Rooms>>, headers: HeaderMap, ur
     if signed_in.proved_at.is_none() {
         return Err(Page::problem(SHOW_PASSKEY, "No passkey was shown in this login.").to(&signed_in));
     }
-    let waiting = proposals::waiting(&rooms, &signed_in.person).await.map_err(|e| refused(&e, &signed_in))?;
+    let waiting = proposals::waiting(&rooms, &Peer::Person(Arc::clone(&signed_in.person)))
+        .await
+        .map_err(|e| refused(&e, &signed_in))?;
     let body = match waiting.as_slice() {
         [] => "<p>Nothing waits for you.</p>".to_owned(),
         waiting => waiting.iter().map(|view| item(view, &signed_in)).collect(),
@@ -45,13 +48,14 @@ pub(crate) async fn answer(
     if !signed_in.is_proved(rooms.clock.now(), PROVED) {
         return Ok(Redirect::to("/step-up?to=/proposals").into_response());
     }
+    let by = Peer::Person(Arc::clone(&signed_in.person));
     let (title, said) = if posted.field("answer") == "confirm" {
-        let response = proposals::confirmed(&rooms, &signed_in, &id).await.map_err(|e| refused(&e, &signed_in))?;
+        let response = proposals::confirmed(&rooms, &by, &id).await.map_err(|e| refused(&e, &signed_in))?;
         let status = response.status();
         let tone = if status.is_success() { "good" } else { "bad" };
         ("Confirmed", format!("<p class=\"notice {tone}\">It was run, and answered {}.</p>", text(&status.to_string())))
     } else {
-        proposals::withdrawn(&rooms, &signed_in, &id).await.map_err(|e| refused(&e, &signed_in))?;
+        proposals::withdrawn(&rooms, &by, &id).await.map_err(|e| refused(&e, &signed_in))?;
         ("Taken back", "<p class=\"notice warn\">It will not be run.</p>".to_owned())
     };
     let body = format!("{said}<p><a href=\"/proposals\">What else waits</a></p>");

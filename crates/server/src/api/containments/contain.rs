@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::{Extension, Json};
 use chancery_gateway::Reached;
-use chancery_model::DecisionId;
 use chancery_model::problem::{NOT_ACKNOWLEDGED, Problem};
+use chancery_model::{Change, DecisionId, Draft, Kind, Who};
 use chancery_oversee::containment::{Contained, contain};
 use chancery_store::How;
 use serde::Serialize;
@@ -40,12 +40,14 @@ pub(crate) async fn handle(
 ) -> Answer<Json<Thrown>> {
     let reached = rooms.gateway.reaches();
     let contained = contain(rooms.means(), asked.wanted(&rooms, &peer.actor())).await?;
-    Ok(Json(acknowledged(&rooms, contained, reached).await?))
+    let thrown = acknowledged(&rooms, contained, reached).await?;
+    note(&rooms, &thrown, &peer.actor()).await;
+    Ok(Json(thrown))
 }
 
 /// Waits until everybody who enforces it has confirmed. One who does not is an error: the switch is thrown, and something
 /// may go on.
-async fn acknowledged(rooms: &Rooms, contained: Contained, reached: Reached) -> Answer<Thrown> {
+pub(crate) async fn acknowledged(rooms: &Rooms, contained: Contained, reached: Reached) -> Answer<Thrown> {
     let Contained { containment, entry, change } = contained;
     let since = || rooms.clock.monotonic() - reached.at;
     // Whoever looks at tokens, sessions, chains and questions was told before the writer answered; of what another node
@@ -69,4 +71,32 @@ async fn acknowledged(rooms: &Rooms, contained: Contained, reached: Reached) -> 
     }
     let already = entry.is_none();
     Ok(Thrown { containment: View::from(&containment), already, entry, confirmations, took_us })
+}
+
+/// Writes down who confirmed, and when. That this cannot be written changes nothing about what is in force.
+pub(crate) async fn note(rooms: &Rooms, thrown: &Thrown, by: &str) {
+    if thrown.already {
+        return;
+    }
+    let change = Change {
+        noun: "containment".to_owned(),
+        id: thrown.containment.id.clone(),
+        verb: "acknowledge".to_owned(),
+        after: Some(thrown.measured().to_string()),
+    };
+    let who = Who { human: Some(by.to_owned()), ..Who::default() };
+    let draft = Draft { kind: Kind::Change, at: rooms.clock.now(), who, change: Some(change), ..Draft::default() };
+    if let Err(error) = rooms.store.append(draft).await {
+        tracing::warn!(%error, containment = thrown.containment.id, "an acknowledgement was not recorded");
+    }
+}
+
+impl Thrown {
+    /// What of it is evidence.
+    pub(crate) fn measured(&self) -> serde_json::Value {
+        serde_json::json!({
+            "acknowledged": true, "confirmations": self.confirmations, "scope": self.containment.scope,
+            "subject": self.containment.subject, "took_us": self.took_us,
+        })
+    }
 }

@@ -80,7 +80,8 @@ async fn openid_client_asks_a_person_who_is_somewhere_else() {
     let upstream = HttpUpstream::start().await;
     let app = server(&upstream).await;
     let helper = app.register("helper", "agent").await;
-    let mut mara = Browser::of_person(&app, MARA).await;
+    let mut mara = Browser::new(&app);
+    mara.sign_in(&app, MARA).await;
     mara.register_passkey().await;
     let given =
         json!({"issuer": app.url(), "resource": app.at("/mcp/crm"), "helper": helper, "person": MARA}).to_string();

@@ -51,10 +51,12 @@ fn approval(number: u64) -> Approval {
         demands: vec![Demand::of("refunds".into())],
         created_at: later(number as i64),
         expires_at: later(number as i64 + 3_600),
+        decoy: false,
         state: ApprovalState::Pending,
         votes: Vec::new(),
         decided_at: None,
         used_at: None,
+        erased: None,
     }
 }
 

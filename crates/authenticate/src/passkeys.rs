@@ -283,7 +283,7 @@ impl Authenticator {
         (by, why): (&str, Option<&str>),
     ) -> Result<(), PeopleError> {
         let (now, id) = (self.clock.now(), id.parse::<PasskeyId>().map_err(|_| PeopleError::NoPasskey)?);
-        let after = chancery_model::canonical(&json!({ "person": person.id })).ok();
+        let after = canonical(&json!({ "person": person.id })).ok();
         let change = Change {
             noun: "passkey".into(),
             id: id.to_string(),

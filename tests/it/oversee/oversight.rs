@@ -38,6 +38,8 @@ async fn interventions_are_told_with_their_times_and_each_is_proved_by_its_entry
     let expected = [
         "containment.lifted",
         "containment.acknowledged",
+        // What was approved for the agent and not used is taken back with it.
+        "approval.cancelled",
         "containment.contained",
         "approval.denied",
         "approval.requested",

@@ -161,5 +161,8 @@ async fn of_a_person_one_break_glass_is_unreviewed() {
     assert_eq!(break_glass::all(&store).await.unwrap().len(), 2);
 }
 
-pub(super) const ON_BOTH: &[chancery_lend::Case] =
-    chancery_lend::cases![of_a_subject_one_containment_is_in_force, of_a_person_one_break_glass_is_unreviewed];
+pub(super) const ON_BOTH: &[chancery_lend::Case] = chancery_lend::cases![
+    of_a_subject_one_containment_is_in_force,
+    of_a_person_one_break_glass_is_unreviewed,
+    a_stand_in_is_in_force_for_its_time,
+];

@@ -69,7 +69,7 @@ pub fn may_decide<'a>(approval: &Approval, by: &Approver<'a>) -> Result<Option<&
     }
     let name = &by.person.name;
     // Whoever asks does not get a say by standing in for somebody else.
-    if approval.human.as_ref() == Some(name) || approval.owners.contains(name) {
+    if approval.human.as_ref() == Some(name) || owns(approval, name, by.groups) {
         return Err(ApprovalError::NotTheirs(why));
     }
     let free = |place: &&Place| !has_spoken(approval, &place.person) && place.person.is_active();
@@ -98,10 +98,15 @@ fn others(demand: &Demand) -> bool {
     demand.kind == ApprovalKind::FourEyes
 }
 
+/// Is an agent that does it theirs, or their group's?
+fn owns(approval: &Approval, name: &str, groups: &[String]) -> bool {
+    approval.owners.iter().any(|owner| owner == name || groups.contains(owner))
+}
+
 /// Is it among those whose yes one policy asks for?
 fn meets(approval: &Approval, demand: &Demand, seat: Seat<'_>) -> Result<(), String> {
     let name = seat.name;
-    let owns = || approval.owners.iter().any(|owner| owner == name || seat.groups.contains(owner));
+    let owns = || owns(approval, name, seat.groups);
     match (demand.kind, &approval.human) {
         (ApprovalKind::Confirm, Some(human)) if human == name => Ok(()),
         (ApprovalKind::Confirm, None) if owns() => Ok(()),
@@ -109,8 +114,8 @@ fn meets(approval: &Approval, demand: &Demand, seat: Seat<'_>) -> Result<(), Str
         (ApprovalKind::FourEyes, Some(human)) if human == name => {
             Err("it is done in their own name: somebody else has to approve it".into())
         }
-        (ApprovalKind::FourEyes, _) if approval.owners.iter().any(|owner| owner == name) => {
-            Err("they own an agent that does it: somebody else has to approve it".into())
+        (ApprovalKind::FourEyes, _) if owns() => {
+            Err("they own an agent that does it, or are in a group that does: somebody else has to approve it".into())
         }
         (ApprovalKind::FourEyes, _) => match &demand.group {
             Some(group) if seat.groups.iter().any(|theirs| **theirs == **group) => Ok(()),
@@ -118,5 +123,63 @@ fn meets(approval: &Approval, demand: &Demand, seat: Seat<'_>) -> Result<(), Str
             None if seat.approver => Ok(()),
             None => Err("they do not have the role `approver`".into()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chancery_model::{AgentId, ApprovalId, ApprovalState, Digest, Random, SessionId, Timestamp};
+
+    use super::*;
+
+    struct Zeros;
+
+    impl Random for Zeros {
+        fn fill(&self, buffer: &mut [u8]) {
+            buffer.fill(0);
+        }
+    }
+
+    fn approval(owner: &str) -> Approval {
+        let now = Timestamp(1);
+        Approval {
+            id: ApprovalId::new(now, &Zeros),
+            call: Digest([7; 32]),
+            agent: AgentId::new(now, &Zeros),
+            agent_name: "crm".into(),
+            session: SessionId::new(now, &Zeros),
+            chain: vec!["crm".into()],
+            human: None,
+            owners: vec![owner.into()],
+            server: "billing".into(),
+            method: "tools/call".into(),
+            target: "refund".into(),
+            definition: None,
+            arguments: None,
+            input: None,
+            reason: None,
+            policy_version: "v1".into(),
+            demands: vec![Demand::of("refunds".into())],
+            created_at: now,
+            expires_at: Timestamp(i64::MAX),
+            enforcer: None,
+            decoy: false,
+            state: ApprovalState::Pending,
+            votes: Vec::new(),
+            decided_at: None,
+            used_at: None,
+            erased: None,
+        }
+    }
+
+    #[test]
+    fn four_eyes_are_not_those_of_the_group_that_owns_the_agent() {
+        let may = |owner: &str, groups: &[&str]| {
+            let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+            let seat = Seat { name: "ann", groups: &groups, approver: true };
+            meets(&approval(owner), &Demand::of("refunds".into()), seat).is_ok()
+        };
+        assert!(may("lee", &["ap-finance"]));
+        assert!(!may("ann", &[]) && !may("ap-finance", &["ap-finance"]));
     }
 }

@@ -113,14 +113,15 @@ async fn a_process_that_was_stopped_does_not_act_by_what_it_knew() {
     for number in 0..TIMES {
         let crm = agent(number);
         let change = put(&store, crm.clone(), true).await;
-        let confirmed = store.confirmed(change).await.unwrap();
+        let confirmed = store.watch().confirmed(change).await.unwrap();
         assert_eq!(confirmed[0].how, How::Confirmed, "{confirmed:?}");
         other.ask();
         assert_eq!(other.answer(), format!("fresh crm-{number} Active"));
 
         other.signal("-STOP");
+        let watch = store.watch();
         let change = put(&store, crm.suspend().unwrap(), false).await;
-        let confirmed = store.confirmed(change).await.unwrap();
+        let confirmed = watch.confirmed(change).await.unwrap();
         assert_eq!(confirmed[0].how, How::LeaseEnded, "{confirmed:?}");
         assert!(confirmed[0].after < Span::seconds(5), "{confirmed:?}");
         other.ask();

@@ -16,6 +16,8 @@ use crate::{StoreError, sql};
 
 /// Between two renewals, when nothing changes.
 const EVERY: Duration = Duration::from_millis(500);
+/// An answer to such a look takes no longer, or there is none.
+const ANSWER: Duration = Duration::from_secs(1);
 /// Between two looks whether others have confirmed.
 const LOOK: Duration = Duration::from_millis(20);
 /// Renewals between two clearings of what nobody needs any more.
@@ -176,7 +178,7 @@ async fn hint(listener: &mut Option<PgListener>, readers: &PgPool) {
     }
 }
 
-/// A node that has not confirmed yet: its lease as it was first seen, and when that was.
+/// The lease of another node as it was first seen, and when that was.
 struct Late {
     lease_until: i64,
     since: Timestamp,
@@ -189,54 +191,109 @@ struct Other {
     over: i64,
 }
 
-/// Waits until each of the other nodes has applied the change, or may not act by what it knew before.
-///
-/// A lease that was seen at a moment was given before it, so that it is over a lease's length later on any clock. Who
-/// has not applied the change gets no other one.
-pub(crate) async fn confirmed(
-    pool: &Pool,
+/// The leases of the other nodes, watched from a moment on: from when somebody reaches for the switch, and not only from
+/// when the change is written. A node that stops then, and holds up the change itself, is waited for once and not twice.
+#[derive(Default)]
+pub struct Watch {
+    watching: Option<Watching>,
+}
+
+struct Watching {
+    pool: Arc<Pool>,
     node: u32,
-    clock: &dyn Clock,
-    number: u64,
-) -> Result<Vec<Confirmation>, StoreError> {
-    let begun = clock.monotonic();
-    let mut late = BTreeMap::<String, Late>::new();
-    let mut done = BTreeMap::<String, Confirmation>::new();
-    loop {
-        let others = others(pool, node).await;
-        let now = clock.monotonic();
-        let overdue = now >= begun + UNCONFIRMED;
-        match others {
-            Ok(others) => {
-                for other in &others {
-                    let how = past(other, number, &mut late, now).or(overdue.then_some(How::Unconfirmed));
-                    if let (Some(how), false) = (how, done.contains_key(&other.name)) {
-                        let confirmation = Confirmation { node: other.name.clone(), after: now - begun, how };
-                        done.insert(other.name.clone(), confirmation);
+    clock: Arc<dyn Clock>,
+    /// The first look, which is taken while the change is being made.
+    first: tokio::task::JoinHandle<BTreeMap<String, Late>>,
+}
+
+impl Watch {
+    /// From now on. Must be called inside a tokio runtime.
+    pub(crate) fn begin(pool: &Arc<Pool>, node: u32, clock: &Arc<dyn Clock>) -> Self {
+        let (pool, clock) = (Arc::clone(pool), Arc::clone(clock));
+        let first = tokio::spawn({
+            let (pool, clock) = (Arc::clone(&pool), Arc::clone(&clock));
+            async move {
+                let mut late = BTreeMap::new();
+                match others(&pool, node).await {
+                    Ok(others) => {
+                        let now = clock.monotonic();
+                        others.iter().for_each(|other| {
+                            ended(other, &mut late, now);
+                        });
+                    }
+                    Err(e) => tracing::debug!(error = %e, "the database does not say what the nodes do"),
+                }
+                late
+            }
+        });
+        Self { watching: Some(Watching { pool, node, clock, first }) }
+    }
+
+    /// Waits until every other node is past the change of this number ([`Durable::change`](crate::Durable::change)): it has
+    /// told its observers, and what the change stops has ended there ([`Store::end_with`](crate::Store::end_with)); or its
+    /// leave to act has ended. A node that is away is waited for until two seconds after the watch began, or after it renewed
+    /// its lease last. One that is there and has not confirmed after five is [named](How::Unconfirmed). Returns at once where
+    /// there are no other nodes.
+    ///
+    /// # Errors
+    /// Of the database, if it does not say for five seconds what the nodes do.
+    pub async fn confirmed(self, change: u64) -> Result<Vec<Confirmation>, StoreError> {
+        match self.watching {
+            Some(watching) if change > 0 => watching.confirmed(change).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+impl Watching {
+    async fn confirmed(self, number: u64) -> Result<Vec<Confirmation>, StoreError> {
+        let begun = self.clock.monotonic();
+        // Without a first look the leases are counted from the next one.
+        let mut late = self.first.await.unwrap_or_default();
+        let mut done = BTreeMap::<String, Confirmation>::new();
+        loop {
+            let others = others(&self.pool, self.node).await;
+            let now = self.clock.monotonic();
+            let overdue = now >= begun + UNCONFIRMED;
+            match others {
+                Ok(others) => {
+                    for other in &others {
+                        let how = past(other, number, &mut late, now).or(overdue.then_some(How::Unconfirmed));
+                        if let (Some(how), false) = (how, done.contains_key(&other.name)) {
+                            let confirmation = Confirmation { node: other.name.clone(), after: now - begun, how };
+                            done.insert(other.name.clone(), confirmation);
+                        }
+                    }
+                    if others.iter().all(|other| done.contains_key(&other.name)) {
+                        return Ok(done.into_values().collect());
                     }
                 }
-                if others.iter().all(|other| done.contains_key(&other.name)) {
-                    return Ok(done.into_values().collect());
-                }
+                Err(e) if overdue => return Err(e),
+                Err(e) => tracing::debug!(error = %e, "the database does not say what the nodes do"),
             }
-            Err(e) if overdue => return Err(e),
-            Err(e) => tracing::debug!(error = %e, "the database does not say what the nodes do"),
+            tokio::time::sleep(LOOK).await;
         }
-        tokio::time::sleep(LOOK).await;
     }
 }
 
 fn past(other: &Other, number: u64, late: &mut BTreeMap<String, Late>, now: Timestamp) -> Option<How> {
-    if other.confirmed >= number {
-        return Some(How::Confirmed);
+    // Looked at each time: a lease that was renewed counts from when that is seen.
+    let ended = ended(other, late, now);
+    match other.confirmed >= number {
+        true => Some(How::Confirmed),
+        false => ended.then_some(How::LeaseEnded),
     }
+}
+
+/// A lease that was seen at a moment was given before it, so that it is over a lease's length later on any clock. Who has
+/// not applied the change gets no other one.
+fn ended(other: &Other, late: &mut BTreeMap<String, Late>, now: Timestamp) -> bool {
     let seen = Late { lease_until: other.lease_until, since: now };
     let known = late.entry(other.name.clone()).or_insert(seen);
     if known.lease_until != other.lease_until {
         *known = Late { lease_until: other.lease_until, since: now };
     }
-    let ended = now >= known.since + LEASE || other.over > LONG_OVER.0;
-    ended.then_some(How::LeaseEnded)
+    now >= known.since + LEASE || other.over > LONG_OVER.0
 }
 
 /// One that has left a moment ago may not know it yet: its lease goes on until it asks for another one.
@@ -255,8 +312,10 @@ async fn others(pool: &Pool, node: u32) -> Result<Vec<Other>, StoreError> {
         })
     };
     let sql = sql(text).bind(i64::from(node)).bind(LONG_OVER.0);
-    Source::Pool(pool).each(sql, read, |other| found.push(other)).await?;
-    Ok(found)
+    match tokio::time::timeout(ANSWER, Source::Pool(pool).each(sql, read, |other| found.push(other))).await {
+        Ok(read) => read.map(|()| found),
+        Err(_) => Err(StoreError::Unavailable("the database does not answer".into())),
+    }
 }
 
 /// Takes or keeps a job for so long; says whether it is this node's.

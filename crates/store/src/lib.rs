@@ -75,7 +75,7 @@ mod writer;
 
 pub use error::StoreError;
 pub use job::{BODIES_LIMIT, Durable, ENTRY_LIMIT, Written};
-pub use keeper::{Confirmation, How};
+pub use keeper::{Confirmation, How, Watch};
 pub use lease::Lease;
 pub use membership::{Membership, token_hash};
 pub use settling::{Ender, Stop};

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use chancery_model::{Changed, Clock, Draft, Hash, Random, Secret, Session, Span, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -11,12 +12,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::disk::Lock;
 use crate::feed::Feed;
 use crate::job::{Job, Prepared, Waiting};
-use crate::keeper::{self, Confirmation};
+use crate::keeper::{self, Watch};
 use crate::lease::Lease;
 use crate::link::Pool;
 use crate::pending::Pending;
 use crate::settling::{Ender, Settling};
 use crate::{BoxFuture, Durable, Membership, StoreError, Tx, Written, open, sessions};
+
+/// Between two looks whether the database is there, for whoever waits for it.
+const GLANCE: Duration = Duration::from_millis(500);
+/// So many in a row without a lease, and nobody waits any longer.
+const SILENT: u32 = 10;
 
 /// Where the data is.
 #[derive(Clone, Debug)]
@@ -224,18 +230,12 @@ impl Store {
         &self.inner.shared.lease
     }
 
-    /// Waits until every other node is past the change of this number ([`Durable::change`]): it has told its observers,
-    /// and what the change stops has ended there ([`Store::end_with`]); or its leave to act has ended. A node that is away
-    /// takes two seconds. One that is there and has not confirmed after five is [named](crate::How::Unconfirmed).
-    /// Returns at once where there are no other nodes.
-    ///
-    /// # Errors
-    /// Of the database, if it does not say for so long what the nodes do.
-    pub async fn confirmed(&self, change: u64) -> Result<Vec<Confirmation>, StoreError> {
-        if !self.is_shared() || change == 0 {
-            return Ok(Vec::new());
+    /// Looks at the leases of the other nodes from now on, for whoever is about to make a change that they must confirm.
+    pub fn watch(&self) -> Watch {
+        match self.is_shared() {
+            true => Watch::begin(&self.inner.readers, self.inner.writer, &self.inner.shared.clock),
+            false => Watch::default(),
         }
-        keeper::confirmed(&self.inner.readers, self.inner.writer, &*self.inner.shared.clock, change).await
     }
 
     /// Returns when the observers of this node were told everything up to the change of this number.
@@ -296,11 +296,25 @@ impl Store {
     }
 
     async fn receive<O>(&self, answered: oneshot::Receiver<Result<O, StoreError>>) -> Result<O, StoreError> {
-        match answered.await {
-            Ok(outcome) => outcome,
-            Err(_) => {
+        tokio::select! {
+            biased;
+            answer = answered => answer.unwrap_or_else(|_| {
                 Err(self.inner.shared.failure().unwrap_or_else(|| StoreError::Poisoned("the writer ended".into())))
-            }
+            }),
+            () = self.silence() => Err(StoreError::Unknown("the database does not answer".into())),
+        }
+    }
+
+    /// Returns when the database has not answered for so long that nobody should wait any more: this node has no lease,
+    /// and got none for five seconds. Never where there is one node.
+    async fn silence(&self) {
+        if !self.is_shared() {
+            std::future::pending::<()>().await;
+        }
+        let mut silent = 0;
+        while silent < SILENT {
+            tokio::time::sleep(GLANCE).await;
+            silent = if self.lease().is_fresh() { 0 } else { silent + 1 };
         }
     }
 }

@@ -14,7 +14,7 @@ use chancery_oversee::oversight::DRILL;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::containments::contain::{Thrown, acknowledged, note};
+use super::containments::contain::{Reach, Thrown, acknowledged, note};
 use crate::door::admin::Peer;
 use crate::failure::{Answer, Failure};
 use crate::input::Body;
@@ -45,7 +45,7 @@ pub(crate) async fn handle(
     Extension(peer): Extension<Peer>,
     Body(asked): Body<Asked>,
 ) -> Answer<Json<Drilled>> {
-    let (reached, by) = (rooms.gateway.reaches(), format!("{DRILL}{}", peer.actor()));
+    let (reach, by) = (Reach::begin(&rooms), format!("{DRILL}{}", peer.actor()));
     let wanted = Wanted {
         scope: Scope::Agent,
         subject: &asked.agent,
@@ -61,7 +61,7 @@ pub(crate) async fn handle(
     }
     // A client that goes away must not leave the agent stopped.
     let exercise = async move {
-        let thrown = acknowledged(&rooms, contained, reached).await;
+        let thrown = acknowledged(&rooms, contained, reach).await;
         if let Ok(thrown) = &thrown {
             note(&rooms, thrown, &by).await;
         }

@@ -151,7 +151,7 @@ async fn nodes_change_in_one_order_and_tell_it_to_all() {
     assert_eq!((refused, outcomes.iter().filter(|o| o.is_ok()).count()), (10, 50), "{outcomes:?}");
     let last = outcomes.into_iter().flatten().max().unwrap();
     for node in 0..3 {
-        let confirmations = cluster.store(node).confirmed(last).await.unwrap();
+        let confirmations = cluster.store(node).watch().confirmed(last).await.unwrap();
         assert!(confirmations.iter().all(|c| c.how == How::Confirmed), "{confirmations:?}");
         assert_eq!(confirmations.len(), 2);
     }
@@ -168,13 +168,13 @@ async fn what_is_acknowledged_and_confirmed_is_known_everywhere() {
         let name = format!("a{n}");
         register(cluster.store(0), &name, n).await.unwrap();
         let change = suspend(cluster.store(0), &name).await;
-        cluster.store(0).confirmed(change).await.unwrap();
+        cluster.store(0).watch().confirmed(change).await.unwrap();
         assert_eq!(cluster.told(1).last(), Some(&format!("{name} Suspended")), "confirmed before it was told");
     }
     let crm = agents::by_name(cluster.store(1), "a1").await.unwrap().unwrap();
     let new = session(&crm.id, 7);
     let opened = cluster.store(0).open_session(draft("open"), new.clone()).await.unwrap();
-    cluster.store(0).confirmed(opened.change()).await.unwrap();
+    cluster.store(0).watch().confirmed(opened.change()).await.unwrap();
     assert_eq!(sessions::get(cluster.store(1), &new.id).await.unwrap(), Some(new));
 }
 
@@ -185,12 +185,57 @@ async fn a_node_that_is_away_is_waited_for_until_its_lease_ends() {
     cluster.store(2).close().await;
     assert!(!cluster.store(2).lease().is_fresh(), "who has left the database does nothing");
     let change = register(cluster.store(0), "crm", 1).await.unwrap();
-    let confirmations = cluster.store(0).confirmed(change).await.unwrap();
+    let confirmations = cluster.store(0).watch().confirmed(change).await.unwrap();
     let how = |name: &str| confirmations.iter().find(|c| c.node == name).map(|c| (c.how, c.after));
     assert_eq!(how("node-1").unwrap().0, How::Confirmed);
     let (away, after) = how("node-2").unwrap();
     assert_eq!(away, How::LeaseEnded);
     assert!(after < Span::seconds(4), "{after:?}");
+}
+
+/// One that stops inside a change holds up every other one. Its lease is counted from when somebody reached for the switch,
+/// so that both are waited for at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_change_that_is_held_up_does_not_add_to_the_wait_for_a_lease() {
+    let Some(cluster) = Cluster::of(2).await else { return };
+    cluster.store(1).close().await;
+    let watch = cluster.store(0).watch();
+    let begun = cluster.store(0).shared().clock.monotonic();
+    let held = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        register(cluster.store(0), "crm", 1).await.unwrap()
+    };
+    let confirmations = watch.confirmed(held.await).await.unwrap();
+    let took = cluster.store(0).shared().clock.monotonic() - begun;
+    assert_eq!(confirmations.iter().map(|c| c.how).collect::<Vec<_>>(), [How::LeaseEnded]);
+    assert!((1_500_000..3_000_000).contains(&took.0), "{took:?}");
+}
+
+/// Who waits for a database that does not answer is told so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_waits_for_ever_for_a_database_that_is_silent() {
+    let Some(cluster) = Cluster::of(1).await else { return };
+    let cluster = Arc::new(cluster);
+    let silence = tokio::task::spawn_blocking({
+        let cluster = Arc::clone(&cluster);
+        move || {
+            let held = "BEGIN; LOCK TABLE nodes, log_segments; SELECT pg_sleep(11); COMMIT";
+            cluster.server.sql(cluster.url.expose(), held)
+        }
+    });
+    let stale = async {
+        while cluster.store(0).lease().is_fresh() {
+            tokio::time::sleep(Duration::from_millis(20)).await
+        }
+    };
+    stale.await;
+    let answer = tokio::time::timeout(Duration::from_secs(8), cluster.store(0).append(draft("silent"))).await;
+    assert!(matches!(answer, Ok(Err(StoreError::Unknown(_)))), "{answer:?}");
+    assert!(!silence.is_finished(), "while it was silent");
+    silence.await.unwrap();
+    let back = async { while cluster.store(0).append(draft("on")).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(20), back).await.expect("it goes on");
+    chains(cluster.store(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -8,7 +8,7 @@ use chancery_gateway::Reached;
 use chancery_model::problem::{NOT_ACKNOWLEDGED, Problem};
 use chancery_model::{Change, DecisionId, Draft, Kind, Who};
 use chancery_oversee::containment::{Contained, contain};
-use chancery_store::How;
+use chancery_store::{How, Watch};
 use serde::Serialize;
 
 use super::{Asked, Confirmed, View};
@@ -32,31 +32,44 @@ pub(crate) struct Thrown {
     took_us: i64,
 }
 
+/// Somebody reaches for the switch: what it stops, and the leases of the other nodes, are counted from here.
+pub(crate) struct Reach {
+    stopped: Reached,
+    others: Watch,
+}
+
+impl Reach {
+    pub(crate) fn begin(rooms: &Rooms) -> Self {
+        Self { stopped: rooms.gateway.reaches(), others: rooms.store.watch() }
+    }
+}
+
 /// Throws the kill switch. Answered when nothing that it covers can do anything any more: what was on its way is cut.
 pub(crate) async fn handle(
     State(rooms): State<Arc<Rooms>>,
     Extension(peer): Extension<Peer>,
     Body(asked): Body<Asked>,
 ) -> Answer<Json<Thrown>> {
-    let reached = rooms.gateway.reaches();
+    let reach = Reach::begin(&rooms);
     let contained = contain(rooms.means(), asked.wanted(&rooms, &peer.actor())).await?;
-    let thrown = acknowledged(&rooms, contained, reached).await?;
+    let thrown = acknowledged(&rooms, contained, reach).await?;
     note(&rooms, &thrown, &peer.actor()).await;
     Ok(Json(thrown))
 }
 
 /// Waits until everybody who enforces it has confirmed. One who does not is an error: the switch is thrown, and something
 /// may go on.
-pub(crate) async fn acknowledged(rooms: &Rooms, contained: Contained, reached: Reached) -> Answer<Thrown> {
+pub(crate) async fn acknowledged(rooms: &Rooms, contained: Contained, reach: Reach) -> Answer<Thrown> {
     let Contained { containment, entry, change } = contained;
-    let since = || rooms.clock.monotonic() - reached.at;
+    let Reach { stopped, others } = reach;
+    let since = || rooms.clock.monotonic() - stopped.at;
     // Whoever looks at tokens, sessions, chains and questions was told before the writer answered; of what another node
     // put in force, when it is heard of. A node tells its own, and cuts what is on its way there, before it confirms, and
     // acts for nobody once its lease is over.
     let open = |why: String| Problem::new(NOT_ACKNOWLEDGED, format!("{}: {why}", containment.id));
     rooms.store.heard(change).await.map_err(|e| open(e.to_string()))?;
     let mut confirmations = vec![Confirmed::at("record", since())];
-    let (own, others) = tokio::join!(rooms.gateway.acknowledge(&containment, reached), rooms.store.confirmed(change));
+    let (own, others) = tokio::join!(rooms.gateway.acknowledge(&containment, stopped), others.confirmed(change));
     let others = others.map_err(|e| open(e.to_string()))?;
     if let Some(silent) = others.iter().find(|node| node.how == How::Unconfirmed) {
         return Err(open(format!("node `{}` is there and has not confirmed", silent.node)).into());

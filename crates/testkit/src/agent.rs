@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chancery_authenticate::client::AgentKey;
+use chancery_authenticate::client::{AgentKey, ProofFor};
 use chancery_authenticate::wallet::{Next, Wallet};
 use chancery_model::{Clock, Random, Secret};
 use http::{Request, header};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::app::TestApp;
+use crate::browser::encoded;
 use crate::http::{Answer, Http};
 
 /// How often a request is repeated for a nonce or a token.
@@ -244,6 +245,60 @@ impl Agent {
             }
         }
         last.filter(|_| wallet.is_empty(self.clock.now()))
+    }
+
+    /// Hands its session for an upstream server over to another agent, which takes it for the same server (RFC 8693): the
+    /// token endpoint's answer, which [`Agent::holding`] takes.
+    ///
+    /// # Panics
+    /// If one of both is refused.
+    pub async fn hand_on(&self, to: &Self, server: &str, purpose: &str) -> Value {
+        let resource = self.mcp(server);
+        let handed = self.swap(&self.token(&resource).await, &[("may_act", to.name())]).await.ok();
+        let handed = handed["access_token"].as_str().expect("a token").to_owned();
+        to.swap(&handed, &[("resource", &resource), ("purpose", purpose)]).await.ok()
+    }
+
+    /// The same agent with a token for an upstream server that it was given, and the session of that.
+    ///
+    /// # Panics
+    /// If that is no answer of a token endpoint.
+    #[must_use]
+    pub async fn holding(self, server: &str, issued: &Value) -> Self {
+        let mut wallet = Wallet::new(Arc::clone(&self.key), &self.name, &self.url, &self.mcp(server));
+        wallet.take(200, None, issued.to_string().as_bytes(), self.clock.now()).expect("a token");
+        self.wallets.lock().await.push(wallet);
+        self
+    }
+
+    /// A token exchange, with a proof by its key; repeated once for a nonce.
+    async fn swap(&self, subject: &str, more: &[(&str, &str)]) -> Answer {
+        let url = format!("{}/oauth/token", self.url);
+        let mut nonce = String::new();
+        loop {
+            let now = self.clock.now();
+            let assertion = self.key.assertion(&self.name, &self.url, now, &*self.random).expect("an assertion");
+            let known = (!nonce.is_empty()).then_some(nonce.as_str());
+            let asked = ProofFor { method: "POST", url: &url, token: None, nonce: known };
+            let proof = self.key.proof(asked, now, &*self.random).expect("a proof");
+            let base = [
+                ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+                ("subject_token", subject),
+                ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+                ("client_assertion", &assertion),
+            ];
+            let form: Vec<String> =
+                base.iter().chain(more).map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+            let request = Request::post(&url).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+            let body = Full::new(Bytes::from(form.join("&")));
+            let answer = self.exchange(request.header("dpop", proof).body(body).expect("a request")).await;
+            let again = nonce.is_empty() && answer.text().contains("use_dpop_nonce");
+            nonce = answer.header("dpop-nonce");
+            if !again {
+                return answer;
+            }
+        }
     }
 
     /// A request to a resource, or to an address under it, with token and proof. Repeats it for a nonce, and once for

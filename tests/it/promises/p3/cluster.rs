@@ -33,6 +33,7 @@ const PROGRAM: &str = "CHANCERY_TEST_PROGRAM";
 const RULES: &str = r#"
 @id("connect") permit (principal, action == Action::"mcp/connect", resource is Server);
 @id("agents-call") permit (principal is Agent, action in Action::"tools/call", resource);
+@id("hand-on") permit (principal is Agent, action == Action::"delegate", resource is Agent);
 "#;
 
 /// What a node is.
@@ -82,7 +83,7 @@ impl Cluster {
         if number == 0 {
             self.url = format!("http://{address}");
         }
-        let link = Link::open(&self.database).await;
+        let link = Link::open(&self.database);
         let home = self.home.path();
         let mut text = format!(
             "listen = \"{address}\"\npublic_url = \"{}\"\ndata = {:?}\nkek = {:?}\npolicies = \"policies\"\n\
@@ -262,31 +263,47 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap()
 }
 
-/// The way to the database: a relay that can stop passing on, without closing anything.
+/// The way to the database: a relay that can stop passing on, without closing anything. On a thread of its own: the calls of
+/// the crowd do not delay it.
 struct Link {
     url: String,
     stalled: watch::Sender<bool>,
+    /// The thread ends with it.
+    _end: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Link {
-    async fn open(database: &str) -> Self {
+    fn open(database: &str) -> Self {
         let (user, rest) = database.split_once('@').unwrap();
         let (server, name) = rest.split_once('/').unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let url = format!("{user}@{}/{name}", listener.local_addr().unwrap());
         let (stalled, watching) = watch::channel(false);
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let server = server.to_owned();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                let Ok(far) = TcpStream::connect(&server).await else { continue };
-                near.set_nodelay(true).unwrap();
-                far.set_nodelay(true).unwrap();
-                let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-                tokio::spawn(carry(near_in, far_out, watching.clone()));
-                tokio::spawn(carry(far_in, near_out, watching.clone()));
-            }
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    () = relay(listener, &server, watching) => {}
+                    _ = ended => {}
+                }
+            });
         });
-        Self { url, stalled }
+        Self { url, stalled, _end: end }
+    }
+}
+
+async fn relay(listener: tokio::net::TcpListener, server: &str, stalled: watch::Receiver<bool>) {
+    while let Ok((near, _)) = listener.accept().await {
+        let Ok(far) = TcpStream::connect(server).await else { continue };
+        near.set_nodelay(true).unwrap();
+        far.set_nodelay(true).unwrap();
+        let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+        tokio::spawn(carry(near_in, far_out, stalled.clone()));
+        tokio::spawn(carry(far_in, near_out, stalled.clone()));
     }
 }
 

@@ -23,8 +23,18 @@ pub(super) struct Caller {
     pub(super) tool: &'static str,
     pub(super) owner: &'static str,
     agent: Agent,
-    /// Its session is the same at every node.
-    roams: bool,
+    session: Session,
+}
+
+/// In which session somebody calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Session {
+    /// In one of its own at each node.
+    OfEachNode,
+    /// In one that is the same at every node.
+    Roaming,
+    /// The same, in one that this caller handed on at the first node.
+    Below(&'static str),
 }
 
 /// Everybody who calls.
@@ -45,7 +55,8 @@ pub(super) struct Running {
 }
 
 impl Crowd {
-    /// Two of one owner, two instances of a blueprint, one who is neither, and one in one session everywhere.
+    /// Two of one owner, two instances of a blueprint, one who is neither, one in one session everywhere, and one to whom
+    /// others hand on.
     pub(super) async fn new(cluster: &Cluster) -> Self {
         let (bob, zoe) = ("bob@example.com", "zoe@example.com");
         let crew = json!({"name": "crew", "sponsor": zoe, "owner": bob, "purpose": "is tested"});
@@ -53,8 +64,20 @@ impl Crowd {
         let names = json!({"names": ["crew-1", "crew-2"], "codes": true});
         let made = cluster.admin(0, "POST", "/v1/blueprints/crew/instances", names).await.ok();
         let code = |at: usize| made["items"][at]["code"].as_str().unwrap().to_owned();
-        let caller = |who, (server, tool), agent, owner| Caller { who, server, tool, owner, agent, roams: false };
+        let caller = |who, (server, tool), agent, owner| Caller {
+            who,
+            server,
+            tool,
+            owner,
+            agent,
+            session: Session::OfEachNode,
+        };
         let roaming = cluster.agent("roam", bob, zoe).await;
+        let deputy = cluster.agent("deputy", bob, zoe).await;
+        let below = |who, above, owner| Caller {
+            session: Session::Below(above),
+            ..caller(who, ("one", "other"), deputy.clone(), owner)
+        };
         let callers = vec![
             caller("ann-1", ("one", "act"), cluster.agent("ann-1", ANN, zoe).await, ANN),
             // Whoever answers for it in the business is as good as its keeper.
@@ -62,7 +85,9 @@ impl Crowd {
             caller("crew-1", ("two", "act"), cluster.enrol("crew-1", &code(0)).await, ""),
             caller("crew-2", ("one", "act"), cluster.enrol("crew-2", &code(1)).await, ""),
             caller("free", ("two", "other"), cluster.agent("free", bob, zoe).await, ""),
-            Caller { roams: true, ..caller("roam", ("one", "other"), roaming, "") },
+            Caller { session: Session::Roaming, ..caller("roam", ("one", "other"), roaming, "") },
+            below("deputy-of-roam", "roam", ""),
+            Caller { server: "one", tool: "act", ..below("deputy-of-ann-1", "ann-1", ANN) },
         ];
         Self { callers }
     }
@@ -88,20 +113,34 @@ impl Crowd {
         let mut tried = BTreeMap::new();
         let mut places = Vec::new();
         let mut roaming = String::new();
+        let mut homes = BTreeMap::new();
         for caller in &self.callers {
             let home = caller.agent.at_node(cluster.nodes[0].address);
-            if caller.roams {
-                home.token(&home.mcp(caller.server)).await;
-                roaming = home.sid(caller.server).await;
+            let mut handed = None;
+            match caller.session {
+                Session::OfEachNode => {}
+                Session::Roaming => {
+                    home.token(&home.mcp(caller.server)).await;
+                    roaming = home.sid(caller.server).await;
+                }
+                Session::Below(above) => {
+                    let above: &Agent = &homes[above];
+                    handed = Some(above.hand_on(&home, caller.server, "stands in").await);
+                }
             }
             for (node, place) in cluster.nodes.iter().enumerate() {
                 let count = Arc::clone(tried.entry((caller.who, node)).or_insert_with(Arc::<AtomicUsize>::default));
                 for _ in 0..hands {
                     let agent = home.at_node(place.address);
-                    let agent = if caller.roams { agent.within(caller.server, &roaming).await } else { agent };
+                    let agent = match (caller.session, &handed) {
+                        (Session::Roaming, _) => agent.within(caller.server, &roaming).await,
+                        (_, Some(issued)) => agent.holding(caller.server, issued).await,
+                        _ => agent,
+                    };
                     places.push((Caller { agent, ..caller.clone() }, node, Arc::clone(&count)));
                 }
             }
+            homes.insert(caller.who, home);
         }
         let (ended, offered, since) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), now());
         let mut tasks = JoinSet::new();

@@ -49,11 +49,11 @@ const KILLS: [Kill; 8] = [
 impl Kill {
     fn covers(self, caller: &Caller) -> bool {
         match self {
-            Self::Agent => caller.who == "ann-1",
+            Self::Agent => ["ann-1", "deputy-of-ann-1"].contains(&caller.who),
             Self::Instance => caller.who == "crew-1",
             Self::Owner => caller.owner == ANN,
             Self::Blueprint => caller.who.starts_with("crew-"),
-            Self::Session => caller.who == "roam",
+            Self::Session => ["roam", "deputy-of-roam"].contains(&caller.who),
             Self::Tool => (caller.server, caller.tool) == ("one", "act"),
             Self::Server => caller.server == "two",
             Self::Everything => true,

@@ -33,8 +33,11 @@ pub fn all() -> Fallible {
 
 /// Builds the server and tells the story.
 pub fn story(once: bool) -> Fallible {
-    setup::sample_company();
-    shell::run(&["cargo", "build", "--locked", "--package", "chancery", "--package", "chancery-verify"])?;
+    // One waits for the network, the other for the processor.
+    std::thread::scope(|scope| {
+        scope.spawn(setup::sample_company);
+        shell::run(&["cargo", "build", "--locked", "--package", "chancery", "--package", "chancery-verify"])
+    })?;
     tell(once)
 }
 

@@ -19,14 +19,13 @@ use crate::sessions::SessionError;
 use crate::shown::ShownCertificates;
 
 mod authorization_code;
-mod backchannel;
 mod client_credentials;
-mod device_code;
 mod elsewhere;
 mod exchange;
 mod form;
 mod identity_assertion;
 mod jwt_bearer;
+mod polled;
 mod refresh_token;
 mod scope;
 
@@ -35,6 +34,7 @@ pub use elsewhere::{Partner, Transactions};
 pub(crate) use form::{Form, request};
 pub(crate) use identity_assertion::PROFILE;
 pub use identity_assertion::Provider;
+use polled::Polled;
 
 /// Every grant type there is here.
 pub(crate) const GRANTS: &[&str] = &[
@@ -43,8 +43,8 @@ pub(crate) const GRANTS: &[&str] = &[
     jwt_bearer::GRANT,
     authorization_code::GRANT,
     refresh_token::GRANT,
-    device_code::GRANT,
-    backchannel::GRANT,
+    Polled::DEVICE,
+    Polled::BACKCHANNEL,
 ];
 
 /// A token request, read once. A `DPoP` header that came twice must be refused before this.
@@ -179,8 +179,8 @@ impl Authenticator {
             exchange::GRANT => self.exchange(&call).await,
             jwt_bearer::GRANT => self.jwt_bearer(&call).await,
             authorization_code::GRANT => self.authorization_code(&call).await,
-            device_code::GRANT => self.device_code(&call).await,
-            backchannel::GRANT => self.backchannel_grant(&call).await,
+            Polled::DEVICE => self.polled(Polled::Device, &call).await,
+            Polled::BACKCHANNEL => self.polled(Polled::Backchannel, &call).await,
             refresh_token::GRANT => self.refresh_token(&call).await,
             _ => {
                 let why = "the `grant_type` is none of those in the metadata";

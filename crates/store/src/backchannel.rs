@@ -2,11 +2,11 @@
 
 use chancery_model::{AgentId, AskId, Consent, Hash, Limit, PersonId, SessionId, Timestamp};
 
+use crate::question::{self, Questions};
 use crate::row::{Columns, Row, json};
 use crate::{Reader, StoreError, Tx};
 
-/// Longer than any session lasts: the second use must still be seen as one.
-const KEPT: i64 = 48 * 3_600 * 1_000_000;
+const QUESTIONS: Questions = Questions("backchannel");
 
 /// One question.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +43,7 @@ pub struct Backchannel {
 
 /// Adds one, and forgets old ones.
 pub async fn insert(tx: &mut Tx, asked: &Backchannel) -> Result<(), StoreError> {
-    let old = asked.created_at.0 - KEPT;
-    tx.run(crate::sql("DELETE FROM backchannel WHERE expires_at < $1").bind(old)).await?;
+    QUESTIONS.forget(tx, asked.created_at).await?;
     let sql = crate::sql(
         "INSERT INTO backchannel (id, hash, client, agent, person, resource, limits, message, key, created_at, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -81,22 +80,17 @@ pub async fn waiting(
 
 /// How many of this client wait for an answer.
 pub async fn waiting_of(from: impl Into<Reader<'_>>, client: &str, now: Timestamp) -> Result<u64, StoreError> {
-    let sql = "SELECT COUNT(*) AS n FROM backchannel WHERE client = $1 AND answered_at IS NULL AND expires_at > $2";
-    Ok(from.into().one(crate::sql(sql).bind(client).bind(now.0), |row| row.count("n")).await?.unwrap_or(0))
+    QUESTIONS.waiting_of(from.into(), client, now).await
 }
 
 /// Notes the answer; says whether it still waited for one.
 pub async fn answer(tx: &mut Tx, hash: &Hash, consent: Option<&Consent>, now: Timestamp) -> Result<bool, StoreError> {
-    let sql = "UPDATE backchannel SET answered_at = $3, consent = $2 \
-               WHERE hash = $1 AND answered_at IS NULL AND expires_at > $3";
-    let consent = consent.map(json).transpose()?;
-    Ok(tx.run(crate::sql(sql).bind(hash.to_vec()).bind(consent).bind(now.0)).await? == 1)
+    QUESTIONS.answer(tx, hash, consent, now).await
 }
 
 /// Redeems it for a session; says whether it was unused.
 pub async fn redeem(tx: &mut Tx, hash: &Hash, session: &SessionId) -> Result<bool, StoreError> {
-    let sql = "UPDATE backchannel SET session = $2 WHERE hash = $1 AND session IS NULL AND consent IS NOT NULL";
-    Ok(tx.run(crate::sql(sql).bind(hash.to_vec()).bind(session.as_str())).await? == 1)
+    QUESTIONS.redeem(tx, hash, session).await
 }
 
 fn read(row: &Row) -> Result<Backchannel, StoreError> {
@@ -113,10 +107,7 @@ fn read(row: &Row) -> Result<Backchannel, StoreError> {
         created_at: row.time("created_at")?,
         expires_at: row.time("expires_at")?,
         answered_at: row.time_or_none("answered_at")?,
-        consent: match row.text_or_none("consent")? {
-            Some(_) => Some(row.json("consent")?),
-            None => None,
-        },
+        consent: question::consent(row)?,
         session: row.id_or_none("session")?,
     })
 }

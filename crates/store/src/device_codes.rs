@@ -2,11 +2,11 @@
 
 use chancery_model::{AgentId, Consent, Hash, Limit, SessionId, Timestamp};
 
+use crate::question::{self, Questions};
 use crate::row::{Columns, Row, json};
 use crate::{Reader, StoreError, Tx};
 
-/// Longer than any session lasts: the second use must still be seen as one.
-const KEPT: i64 = 48 * 3_600 * 1_000_000;
+const QUESTIONS: Questions = Questions("device_codes");
 
 /// One device's question.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +37,7 @@ pub struct DeviceCode {
 
 /// Adds one, and forgets old ones. [`StoreError::Conflict`] if the user code is another's.
 pub async fn insert(tx: &mut Tx, code: &DeviceCode, now: Timestamp) -> Result<(), StoreError> {
-    tx.run(crate::sql("DELETE FROM device_codes WHERE expires_at < $1").bind(now.0 - KEPT)).await?;
+    QUESTIONS.forget(tx, now).await?;
     let sql = crate::sql(
         "INSERT INTO device_codes (hash, user_code, client, agent, resource, limits, key, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -70,22 +70,17 @@ pub async fn waiting(
 
 /// How many of this client wait for an answer.
 pub async fn waiting_of(from: impl Into<Reader<'_>>, client: &str, now: Timestamp) -> Result<u64, StoreError> {
-    let sql = "SELECT COUNT(*) AS n FROM device_codes WHERE client = $1 AND answered_at IS NULL AND expires_at > $2";
-    Ok(from.into().one(crate::sql(sql).bind(client).bind(now.0), |row| row.count("n")).await?.unwrap_or(0))
+    QUESTIONS.waiting_of(from.into(), client, now).await
 }
 
 /// Notes the answer; says whether it still waited for one.
 pub async fn answer(tx: &mut Tx, hash: &Hash, consent: Option<&Consent>, now: Timestamp) -> Result<bool, StoreError> {
-    let sql = "UPDATE device_codes SET answered_at = $3, consent = $2 \
-               WHERE hash = $1 AND answered_at IS NULL AND expires_at > $3";
-    let consent = consent.map(json).transpose()?;
-    Ok(tx.run(crate::sql(sql).bind(hash.to_vec()).bind(consent).bind(now.0)).await? == 1)
+    QUESTIONS.answer(tx, hash, consent, now).await
 }
 
 /// Redeems it for a session; says whether it was unused.
 pub async fn redeem(tx: &mut Tx, hash: &Hash, session: &SessionId) -> Result<bool, StoreError> {
-    let sql = "UPDATE device_codes SET session = $2 WHERE hash = $1 AND session IS NULL AND consent IS NOT NULL";
-    Ok(tx.run(crate::sql(sql).bind(hash.to_vec()).bind(session.as_str())).await? == 1)
+    QUESTIONS.redeem(tx, hash, session).await
 }
 
 fn read(row: &Row) -> Result<DeviceCode, StoreError> {
@@ -99,10 +94,7 @@ fn read(row: &Row) -> Result<DeviceCode, StoreError> {
         key: row.hash_or_none("key")?,
         expires_at: row.time("expires_at")?,
         answered_at: row.time_or_none("answered_at")?,
-        consent: match row.text_or_none("consent")? {
-            Some(_) => Some(row.json("consent")?),
-            None => None,
-        },
+        consent: question::consent(row)?,
         session: row.id_or_none("session")?,
     })
 }

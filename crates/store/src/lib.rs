@@ -54,6 +54,7 @@ mod pending;
 pub mod persons;
 pub mod policies;
 pub mod proposals;
+mod question;
 mod recovery;
 pub mod refresh_tokens;
 pub mod registration_codes;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chancery_it::WallClock;
-use chancery_model::{Clock, Timestamp};
+use chancery_model::{Clock, Span, Timestamp};
 use chancery_testkit::Answer;
 use serde_json::json;
 
@@ -107,6 +107,34 @@ async fn a_node_that_does_not_cut_does_not_confirm() {
     let Some(came) = run(Build::Wrong(&["uncut"]), Trouble::None, door).await else { return };
     assert_eq!((came.arrived, came.late), (1, 0), "acknowledged at {:?}", came.acknowledged);
     assert!(took(&came) > 1_500_000, "{}", came.thrown.text());
+}
+
+/// Nobody waits for ever: after five seconds whoever threw the switch is told which node goes on, and that is no
+/// acknowledgement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_does_not_confirm_within_five_seconds_is_named() {
+    let seen = Seen::default();
+    let upstream = Recording::start(&seen, true);
+    let Some(cluster) = Cluster::start(2, Build::Wrong(&["uncut"]), &[("one", upstream.url.clone())]).await else {
+        return;
+    };
+    let worker = cluster.agent("worker", "bob@example.com", "zoe@example.com").await.at_node(cluster.nodes[1].address);
+    let call = json!({"name": "act", "arguments": {"who": "worker", "node": 1, "takes_ms": 8_000}});
+    let calling = tokio::spawn(async move { worker.rpc("one", "tools/call", call).await });
+    until("the call is there", async || seen.count(|_| true) == 1).await;
+    let since = WallClock.now();
+    let thrown = cluster.kill(0, "agent", "worker").await;
+    let took = WallClock.now() - since;
+    assert_eq!(thrown.problem(503), "C2053", "{}", thrown.text());
+    assert!(thrown.text().contains("node `n1` is there and has not confirmed"), "{}", thrown.text());
+    assert!(took >= Span::seconds(5) && took < Span::seconds(7), "{took:?}");
+    assert!(!calling.is_finished(), "what it warns of is true");
+    let standing = cluster.admin(0, "GET", "/v1/containments", json!(null)).await.ok();
+    assert_eq!(standing["items"][0]["in_force"], true, "it is in force all the same");
+    // When the call is over the node confirms, and throwing it again says so.
+    drop(calling.await);
+    let again = cluster.kill(0, "agent", "worker").await.ok();
+    assert_eq!((&again["already"], &again["id"]), (&json!(true), &standing["items"][0]["id"]));
 }
 
 /// The negative control: one that says so nevertheless is noticed.

@@ -141,6 +141,8 @@ async fn answer(request: Request<Incoming>, seen: &Seen) -> Result<Response<Full
             let who = given["who"].as_str().unwrap().to_owned();
             let node = given["node"].as_u64().unwrap() as usize;
             seen.0.lock().unwrap().push(Arrival { who, node, intent: intent.unwrap(), at });
+            let takes = given["takes_ms"].as_u64().unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(takes)).await;
             json!({"content": [], "resultType": "complete"})
         }
         _ => Value::Null,

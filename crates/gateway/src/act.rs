@@ -3,21 +3,26 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chancery_authenticate::Caller;
+use chancery_authorize::Permit;
 use chancery_record::{Receipt, RecordError};
 use http::{HeaderName, HeaderValue, Request, Response};
 
 use crate::after::after;
 use crate::body::{Body, BoxError};
-use crate::decide::{self, Allowed, decide};
+use crate::decide::{self, Allowed, Basis, decide};
 use crate::flight::Flight;
 use crate::forward::{Parcel, forward};
 use crate::gateway::Gateway;
-use crate::intend::intend;
+use crate::intend::{Intent, intend};
 use crate::known::{Known, not_recorded};
-use crate::message::Form;
+use crate::message::{Form, Message};
 use crate::refusal::Refusal;
+use crate::rehearse::Way;
 use crate::relay::Relay;
-use crate::upstream::Failure;
+use crate::sessions::Place;
+use crate::upstream::{Failure, Upstream};
+use crate::wire::Wire;
 use crate::{approve, read, wire};
 
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -80,7 +85,8 @@ where
     read::opens(gateway, server, intent.tool_name())?;
 
     // Decide: only an allow brings a permit. Where a policy wants people to approve it, they are asked.
-    let allowed = decide(gateway, (&caller, known.reason()), &intent, answered).await?;
+    let way = Way { upstream, place: &place, wire, message: &message };
+    let allowed = decide(gateway, (&caller, known.reason()), &intent, (answered, way)).await?;
     let Allowed { permit, decision, claim, basis, approved } = allowed;
     known.decision(&decision);
     known.claim(&claim, &basis);
@@ -89,52 +95,70 @@ where
     // Record: the intent is on the disk before anything happens, and its approval is used up by then.
     let receipt = before(gateway, known, approved).await.map_err(|e| not_recorded(&e))?;
     let flight = Flight::new(gateway, &receipt, known, (slot, busy, claim));
-    let mut relay = Relay::new(gateway, upstream, &caller, known.reason(), &message);
+
+    // Inject, forward, after.
+    let last_event = head.headers.get(LAST_EVENT).filter(|_| message.form == Form::Listen).cloned();
+    let by = (&caller, known.reason());
+    let act = Act { by, intent: &intent, basis: &basis, upstream, place: &place, wire, message, last_event };
+    Ok(carry_out(gateway, flight, act, (permit, receipt)).await)
+}
+
+/// What was allowed and recorded.
+pub(crate) struct Act<'a> {
+    /// Who does it, and why they say they do.
+    pub(crate) by: (&'a Caller, Option<&'a str>),
+    pub(crate) intent: &'a Intent,
+    pub(crate) basis: &'a Basis,
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) place: &'a Place,
+    pub(crate) wire: Wire,
+    pub(crate) message: Message,
+    /// Where a stream is to be taken up again.
+    pub(crate) last_event: Option<HeaderValue>,
+}
+
+/// The end of the path, for what has a permit and a receipt: a request of an agent, or a dry run of it.
+pub(crate) async fn carry_out(
+    gateway: &Arc<Gateway>,
+    flight: Flight,
+    act: Act<'_>,
+    (permit, receipt): (Permit, Receipt),
+) -> Response<Body> {
+    let Act { by: (caller, reason), intent, basis, upstream, place, wire, message, last_event } = act;
+    let mut relay = Relay::new(gateway, upstream, caller, reason, &message);
 
     // Inject: the upstream's credential, which the agent never sees. Whatever was waited for up to here, a caller who
     // was stopped meanwhile is not in force any more, nor is what allowed it if that was taken back; and nothing is
     // waited for between this and the sending. Before it is looked at, it is said that something may be sent: whoever
     // throws the kill switch waits for that to end.
-    let reason = known.reason();
     let still = || {
-        read::still(gateway, &caller, server, intent.tool_name())?;
-        decide::still(gateway, &caller, reason, &intent, &basis)
+        read::still(gateway, caller, &intent.server, intent.tool_name())?;
+        decide::still(gateway, caller, reason, intent, basis)
     };
     let credential = gateway.credential(upstream).await;
     let sending = flight.sends(intent.tool_name());
     let ready = credential.and_then(|credential| {
         still()?;
-        Ok((gateway.shared_child(upstream, &caller, &place, &credential)?, credential))
+        Ok((gateway.shared_child(upstream, caller, place, &credential)?, credential))
     });
     let (shared, credential) = match ready {
         Ok(ready) => ready,
-        Err(refusal) => return Ok(flight.not_sent(refusal).await),
+        Err(refusal) => return flight.not_sent(refusal).await,
     };
     relay.scrubber = credential.scrubber.clone();
 
     // Forward: exactly what was permitted and recorded, for as long as whoever asked for it is in force.
     let form = message.form.clone();
-    let last_event = head.headers.get(LAST_EVENT).filter(|_| form == Form::Listen).cloned();
     let params = intent.params();
     let limit = gateway.config.limits.answer;
     let renewal = gateway.renewal(upstream, &still);
-    let parcel = Parcel {
-        place: &place,
-        credential: &credential,
-        upstream,
-        message,
-        wire,
-        params,
-        last_event,
-        limit,
-        shared,
-        renewal,
-    };
+    let parcel =
+        Parcel { place, credential: &credential, upstream, message, wire, params, last_event, limit, shared, renewal };
     let answered: Result<_, Failure> = relay.unless_stopped(forward(permit, receipt, parcel)).await;
     drop(sending);
 
     // After: the outcome is recorded, and the answer goes back without what is not for the agent.
-    Ok(after(flight, relay, form, (upstream, &place), answered).await)
+    after(flight, relay, form, (upstream, place), answered).await
 }
 
 async fn before(

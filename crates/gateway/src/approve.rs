@@ -22,6 +22,7 @@ use crate::intend::Intent;
 use crate::message::Message;
 use crate::read;
 use crate::refusal::{Ask, Refusal, rpc};
+use crate::rehearse::{self, Way, rehearse};
 
 /// Between two looks whether people said something at another node.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
@@ -95,12 +96,12 @@ pub(crate) async fn seek(
     gateway: &Arc<Gateway>,
     (caller, reason): (&Caller, Option<&str>),
     intent: &Intent,
-    answered: Answered,
+    (answered, way): (Answered, Way<'_>),
     mut refusal: Refusal,
 ) -> Result<Approved, Refusal> {
     let Some(decision) = refusal.decision.clone() else { return Err(refusal) };
     let call = digest(gateway, caller, intent, &decision.policy_version)?;
-    let wanted = Wanted {
+    let mut wanted = Wanted {
         call,
         agent: &caller.agent,
         session: &caller.session.id,
@@ -114,10 +115,20 @@ pub(crate) async fn seek(
         arguments: intent.given.arguments.as_deref(),
         input: intent.given.input.as_deref(),
         reason,
+        dry_run: None,
         enforcer: None,
         policy_version: &decision.policy_version,
         demands: &decision.demands,
     };
+    // Whoever is asked is shown what the upstream says it would do. It is not asked twice about the same call.
+    if rehearse::is_offered(way.upstream, intent) {
+        let _turn = gateway.rehearsals.turn(call).await;
+        if gateway.approvals.is_new(&wanted).await.map_err(|e| failed(&e))? {
+            wanted.dry_run = rehearse(gateway, (caller, reason), intent, way).await;
+            read::still(gateway, caller, &intent.server, intent.tool_name())?;
+            gateway.approvals.ask(&wanted).await.map_err(|e| failed(&e))?;
+        }
+    }
     match held(gateway, caller, &wanted, answered).await? {
         Standing::Granted(id) => Ok(Approved { id, call, policy_version: decision.policy_version }),
         Standing::Waits(approval) if answered == Answered::Declined => {

@@ -32,6 +32,18 @@ pub struct ServerConfig {
     pub record_fields: Vec<String>,
     /// What becomes of its tools at first contact.
     pub pin: PinMode,
+    /// How it is asked what a call of a tool would do, by the tool's name.
+    pub dry_run: BTreeMap<String, Rehearsal>,
+}
+
+/// How a server is asked what a call would do.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rehearsal {
+    /// By another tool of it, which takes the same arguments.
+    Tool(String),
+    /// By the same tool, with this argument set to `true`.
+    Argument(String),
 }
 
 /// How an upstream server is reached.
@@ -125,6 +137,8 @@ pub struct Timeouts {
     pub coming: Duration,
     /// For people to approve a call whose client went to let them.
     pub approval: Duration,
+    /// For an upstream to say what a call would do, before people are asked about it.
+    pub rehearsal: Duration,
     /// Before an unused MCP session, or child process, is closed.
     pub session: Duration,
 }
@@ -138,6 +152,7 @@ impl Default for Timeouts {
             running: Duration::from_secs(30),
             coming: Duration::from_secs(1),
             approval: Duration::from_secs(25),
+            rehearsal: Duration::from_secs(5),
             session: Duration::from_secs(30 * 60),
         }
     }

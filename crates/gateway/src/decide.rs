@@ -23,6 +23,7 @@ use crate::methods;
 use crate::pins::Pinned;
 use crate::read;
 use crate::refusal::{Refusal, rpc};
+use crate::rehearse::Way;
 
 /// Acts that are tried one by one for whether they would help.
 const TRIED: usize = 64;
@@ -91,13 +92,13 @@ pub(crate) async fn decide(
     gateway: &Arc<Gateway>,
     by: (&Caller, Option<&str>),
     intent: &Intent,
-    answered: Answered,
+    (answered, way): (Answered, Way<'_>),
 ) -> Result<Allowed, Refusal> {
     let refusal = match decided(gateway, by, intent, false).await {
         Err(refusal) if refusal.row == problem::NEEDS_APPROVAL => refusal,
         other => return other,
     };
-    let approved = approve::seek(gateway, by, intent, answered, refusal).await?;
+    let approved = approve::seek(gateway, by, intent, (answered, way), refusal).await?;
     let mut allowed = decided(gateway, by, intent, true).await?;
     if !approved.under(&allowed.decision.policy_version) {
         return Err(changed());
@@ -106,7 +107,8 @@ pub(crate) async fn decide(
     Ok(Allowed { approved: Some(approved), ..allowed })
 }
 
-async fn decided(
+/// The same, of what people were not asked about, or have approved.
+pub(crate) async fn decided(
     gateway: &Arc<Gateway>,
     (caller, reason): (&Caller, Option<&str>),
     intent: &Intent,

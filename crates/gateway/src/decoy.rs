@@ -19,7 +19,8 @@ const RAISED: [i64; 4] = [10, 100, 1_000, 10_000];
 
 /// Puts one beside a real request, if it is time for one and this one can be raised beyond what policies allow.
 pub(crate) async fn place(gateway: &Gateway, caller: &Caller, intent: &Intent, facts: &Facts, wanted: &Wanted<'_>) {
-    if !gateway.approvals.wants_decoy() {
+    // Of what nobody asks for no server foretells anything: beside requests that say so, a decoy would stand out.
+    if wanted.dry_run.is_some() || !gateway.approvals.wants_decoy() {
         return;
     }
     let refused = |arguments: &Value| is_refused(gateway, caller, intent, facts, (wanted.reason, arguments));

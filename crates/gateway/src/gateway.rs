@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::act;
 use crate::body::{Body, BoxError};
-use crate::config::{Config, Transport};
+use crate::config::{Config, Rehearsal, Transport};
 use crate::connection::{Connections, Exchange, Keeping, Means, Prober, Target};
 use crate::contact::Contacts;
 use crate::cut::Cuttings;
@@ -32,6 +32,7 @@ use crate::lock;
 use crate::memory::Memory;
 use crate::pins::Pins;
 use crate::refusal::{Refusal, rpc};
+use crate::rehearse::Rehearsals;
 use crate::sessions::{Place, Sessions};
 use crate::slots::Slots;
 use crate::upstream::stdio::Child;
@@ -112,6 +113,8 @@ pub struct Gateway {
     pub(crate) credentials: Credentials,
     pub(crate) connections: Arc<Connections>,
     pub(crate) contacts: Contacts,
+    /// Dry runs under way.
+    pub(crate) rehearsals: Rehearsals,
     /// Where meters stand.
     pub(crate) meters: Arc<Meters>,
     /// Counters of calls that limits leave, by their place in a set.
@@ -136,6 +139,9 @@ impl Gateway {
         let mut upstreams = HashMap::new();
         for (name, server) in &config.servers {
             let wrong = |why| OpenError::Config { server: name.clone(), why };
+            if let Some((tool, _)) = server.dry_run.iter().find(|(tool, by)| **by == Rehearsal::Tool((*tool).clone())) {
+                return Err(wrong(format!("dry_run.{tool}: a tool is no dry run of itself")));
+            }
             if let (Transport::Http(_), Some(inject)) = (&server.transport, &server.inject) {
                 header_name(&inject.name).map_err(wrong)?;
             }
@@ -164,6 +170,7 @@ impl Gateway {
             credentials: Credentials::new(parts.secrets),
             connections,
             contacts: Contacts::default(),
+            rehearsals: Rehearsals::default(),
             meters: Meters::new(clock.clone()),
             flows: Flows::default(),
             limits: crate::claim::limit_meters(),

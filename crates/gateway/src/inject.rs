@@ -216,6 +216,7 @@ mod tests {
             oauth: None,
             record_fields: Vec::new(),
             pin: PinMode::default(),
+            dry_run: BTreeMap::new(),
         };
         let all = Config {
             public_url: String::new(),

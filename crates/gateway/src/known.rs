@@ -146,6 +146,12 @@ impl Known {
         }
     }
 
+    /// It is a dry run of this.
+    pub(crate) fn rehearses(&mut self, about: &Intent) {
+        let tool = about.tool_name().unwrap_or(&about.server);
+        self.draft.detail = Some(format!("a dry run of {tool}, for those who are asked to approve that"));
+    }
+
     /// The entry of an act that is about to happen.
     pub(crate) fn take_intent(&mut self) -> Draft {
         let bodies = std::mem::take(&mut self.draft.bodies);

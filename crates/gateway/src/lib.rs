@@ -31,6 +31,7 @@ mod pins;
 mod pump;
 mod read;
 mod refusal;
+mod rehearse;
 mod relay;
 mod schema;
 mod scrub;
@@ -44,7 +45,7 @@ mod wire;
 #[cfg(feature = "faults")]
 pub use approve::faults;
 pub use body::{Body, BoxError};
-pub use config::{Command, Config, Inject, Limits, PinMode, ServerConfig, Timeouts, Transport};
+pub use config::{Command, Config, Inject, Limits, PinMode, Rehearsal, ServerConfig, Timeouts, Transport};
 pub use connection::{
     Ask, AuthMethod, AuthorizationResponse, Begun, ConnectError, ConnectionView, Dpop, Exchange, IdentityProvider,
     OAuth, OAuthMode, Progress, Reply,

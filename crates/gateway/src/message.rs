@@ -131,6 +131,13 @@ impl Message {
         };
     }
 
+    /// The same message under this id.
+    pub(crate) fn named(mut self, id: &str) -> Self {
+        self.value["id"] = id.into();
+        self.form = Form::Request(Id::Text(id.to_owned()));
+        self
+    }
+
     /// The one form in which it is sent (RFC 8785).
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, Refusal> {
         canonical(&self.value).map_err(|e| Refusal::unreadable(e.to_string()))

@@ -125,6 +125,35 @@ pub struct Vote {
     pub at: Timestamp,
 }
 
+/// What the upstream server answered when it was asked, before people were, what the call would do. Its words, not ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DryRun {
+    /// The tool that was called for it.
+    pub tool: String,
+    /// The argument that was set to `true` to make a dry run of it, where it is the same tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argument: Option<String>,
+    /// The entry of that call, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// What came of it.
+    pub foretold: Foretold,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What came of a dry run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Foretold {
+    /// What the server says would happen.
+    Effect(String),
+    /// The server says that the call would fail, and why.
+    Failure(String),
+    /// Nothing is known, and why.
+    Nothing(String),
+}
+
 /// One call that waits for people, and what they said. Every field before `state` is part of what they see, and none of
 /// them ever changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +188,9 @@ pub struct Approval {
     pub input: Option<String>,
     /// What the agent says why. A claim.
     pub reason: Option<String>,
+    /// What the upstream says it would do, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<DryRun>,
     /// The enforcer that asks; none for what the gateway itself would forward.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enforcer: Option<Enforcer>,

@@ -40,7 +40,7 @@ mod trust;
 
 pub use account::Account;
 pub use agent::{Agent, AgentKind, AgentState, BearerUse, Epoch, TransitionRefused};
-pub use approval::{Approval, ApprovalKind, ApprovalState, Demand, Enforcer, Risk, Vote};
+pub use approval::{Approval, ApprovalKind, ApprovalState, Demand, DryRun, Enforcer, Foretold, Risk, Vote};
 pub use blueprint::{Blueprint, BlueprintRefused, BlueprintState, Standing};
 pub use break_glass::BreakGlass;
 pub use certificate::{CertificateRule, ClientCertificate};

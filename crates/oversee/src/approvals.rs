@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chancery_model::{
-    Agent, AgentId, Approval, ApprovalId, ApprovalState, Authority, Body, Change, Clock, Demand, Digest, Draft,
+    Agent, AgentId, Approval, ApprovalId, ApprovalState, Authority, Body, Change, Clock, Demand, Digest, Draft, DryRun,
     Enforcer, Hash, Kind, PersonId, Random, Risk, SessionId, Span, StandInId, Timestamp, Vote, What, Who, Why,
     canonical,
 };
@@ -83,6 +83,8 @@ pub struct Wanted<'a> {
     pub input: Option<&'a [u8]>,
     /// The agent's reason.
     pub reason: Option<&'a str>,
+    /// What the upstream says it would do.
+    pub dry_run: Option<DryRun>,
     /// The enforcer that asks, where it is not our gateway.
     pub enforcer: Option<Enforcer>,
     /// The policy set that asks.
@@ -195,14 +197,8 @@ impl Approvals {
     pub async fn ask(&self, wanted: &Wanted<'_>) -> Result<Standing, ApprovalError> {
         for _ in 0..TRIES {
             let now = self.clock.now();
-            let found = approvals::of_call(&self.store, &wanted.call).await?.filter(|approval| !approval.is_over(now));
-            match found {
-                Some(approval) if approval.is_usable(now) => return Ok(Standing::Granted(approval.id)),
-                Some(approval) if approval.is_pending(now) => return Ok(Standing::Waits(approval.into())),
-                Some(approval) if approval.state == ApprovalState::Denied => {
-                    return Ok(Standing::Denied(approval.into()));
-                }
-                _ => {}
+            if let Some(standing) = self.standing(wanted, now).await? {
+                return Ok(standing);
             }
             match self.request(wanted, now).await {
                 // Somebody else asked the same in between.
@@ -213,14 +209,43 @@ impl Approvals {
         Err(ApprovalError::Changed)
     }
 
-    async fn request(&self, wanted: &Wanted<'_>, now: Timestamp) -> Result<Approval, ApprovalError> {
-        let (waiting, asked) = approvals::counts(&self.store, &wanted.agent.id, now, now - Span::hours(1)).await?;
+    /// Would people be asked about this call who were not asked yet?
+    ///
+    /// # Errors
+    /// As [`Approvals::ask`].
+    pub async fn is_new(&self, wanted: &Wanted<'_>) -> Result<bool, ApprovalError> {
+        let now = self.clock.now();
+        if self.standing(wanted, now).await?.is_some() {
+            return Ok(false);
+        }
+        self.room(&wanted.agent.id, now).await.map(|()| true)
+    }
+
+    /// How it stands, if people were asked.
+    async fn standing(&self, wanted: &Wanted<'_>, now: Timestamp) -> Result<Option<Standing>, ApprovalError> {
+        let found = approvals::of_call(&self.store, &wanted.call).await?.filter(|approval| !approval.is_over(now));
+        Ok(match found {
+            Some(approval) if approval.is_usable(now) => Some(Standing::Granted(approval.id)),
+            Some(approval) if approval.is_pending(now) => Some(Standing::Waits(approval.into())),
+            Some(approval) if approval.state == ApprovalState::Denied => Some(Standing::Denied(approval.into())),
+            _ => None,
+        })
+    }
+
+    /// May the agent ask once more?
+    async fn room(&self, agent: &AgentId, now: Timestamp) -> Result<(), ApprovalError> {
+        let (waiting, asked) = approvals::counts(&self.store, agent, now, now - Span::hours(1)).await?;
         if waiting >= self.config.waiting {
             return Err(ApprovalError::TooMany(format!("{waiting} requests of it wait already")));
         }
         if asked >= self.config.hourly {
             return Err(ApprovalError::TooMany(format!("it asked {asked} times within an hour")));
         }
+        Ok(())
+    }
+
+    async fn request(&self, wanted: &Wanted<'_>, now: Timestamp) -> Result<Approval, ApprovalError> {
+        self.room(&wanted.agent.id, now).await?;
         let approval = self.made(wanted, now);
         let (draft, stored) = (self.requested(wanted, &approval), approval.clone());
         let write = self.store.write(draft, move |tx| {
@@ -260,6 +285,7 @@ impl Approvals {
             arguments: text(wanted.arguments),
             input: text(wanted.input),
             reason: wanted.reason.map(str::to_owned),
+            dry_run: wanted.dry_run.clone(),
             enforcer: wanted.enforcer.clone(),
             policy_version: wanted.policy_version.to_owned(),
             demands: wanted.demands.to_vec(),
@@ -275,7 +301,8 @@ impl Approvals {
     }
 
     fn requested(&self, wanted: &Wanted<'_>, approval: &Approval) -> Draft {
-        let kept = [("arguments", wanted.arguments), ("input", wanted.input)];
+        let dry_run = wanted.dry_run.as_ref().and_then(|dry_run| serde_json::to_vec(dry_run).ok());
+        let kept = [("arguments", wanted.arguments), ("input", wanted.input), ("dry_run", dry_run.as_deref())];
         let kept = kept.into_iter().filter_map(|(name, content)| Some((name, content?.to_vec())));
         Draft {
             who: Who {

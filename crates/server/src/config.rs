@@ -309,6 +309,8 @@ pub struct Upstream {
     pub oauth: Option<OAuth>,
     /// Names of its arguments that stand in entries in clear.
     pub record_fields: Vec<String>,
+    /// How it is asked what a call of a tool would do, by the tool's name.
+    pub dry_run: BTreeMap<String, chancery_gateway::Rehearsal>,
 }
 
 /// How an upstream server is reached.

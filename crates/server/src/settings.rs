@@ -110,6 +110,7 @@ fn upstream(config: &Config, server: &Upstream) -> ServerConfig {
         }),
         oauth: server.oauth.clone(),
         record_fields: config.record_fields.iter().chain(&server.record_fields).cloned().collect(),
+        dry_run: server.dry_run.clone(),
         pin: match config.pin {
             Pin::FirstUse => PinMode::FirstUse,
             Pin::Manual => PinMode::Manual,

@@ -96,6 +96,7 @@ pub async fn forget(tx: &mut Tx, id: &ApprovalId, now: Timestamp) -> Result<(), 
         decided_at: if open { Some(now) } else { before.decided_at },
         arguments: None,
         input: None,
+        dry_run: None,
         erased: Some(digest),
         ..before
     };

@@ -82,7 +82,7 @@ impl Builder {
     /// Adds an upstream server.
     #[must_use]
     pub fn server(mut self, name: &str, transport: Transport, inject: Option<Inject>) -> Self {
-        let upstream = Upstream { transport, inject, oauth: None, record_fields: Vec::new() };
+        let upstream = Upstream { transport, inject, oauth: None, record_fields: Vec::new(), dry_run: BTreeMap::new() };
         self.config.servers.insert(name.to_owned(), upstream);
         self
     }

@@ -125,6 +125,7 @@ const COLUMNS: &[Column] = &[
     column("ARGUMENTS", "/arguments"),
     column("EXPIRES", "/expires_at"),
     wide("REASON", "/reason"),
+    wide("DRY RUN", "/dry_run/foretold"),
     wide("CREATED", "/created_at"),
     wide("DECIDED", "/decided_at"),
     wide("USED", "/used_at"),

@@ -158,6 +158,7 @@ mod tests {
             arguments: None,
             input: None,
             reason: None,
+            dry_run: None,
             policy_version: "v1".into(),
             demands: vec![Demand::of("refunds".into())],
             created_at: now,

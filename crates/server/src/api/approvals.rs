@@ -1,7 +1,7 @@
 //! Calls that wait for people.
 
 use chancery_model::problem::{NO_APPROVAL, Problem};
-use chancery_model::{Approval, ApprovalId, Demand, Digest, Timestamp, Vote};
+use chancery_model::{Approval, ApprovalId, Demand, Digest, DryRun, Foretold, Timestamp, Vote};
 use chancery_oversee::approvals::ApprovalError;
 use serde::Serialize;
 
@@ -34,6 +34,9 @@ pub(crate) struct View {
     input: Option<String>,
     /// What the agent says why: a claim.
     reason: Option<String>,
+    /// What the upstream says it would do, where it was asked before people were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<DryRunView>,
     demands: Vec<Demand>,
     votes: Vec<Vote>,
     /// It was about no call. Said once it is over: before, people are to look.
@@ -48,6 +51,29 @@ pub(crate) struct View {
     expires_at: String,
     decided_at: Option<String>,
     used_at: Option<String>,
+}
+
+/// A dry run. What is said in it are the upstream's words.
+#[derive(Debug, Serialize)]
+pub(crate) struct DryRunView {
+    /// The tool that was called for it.
+    tool: String,
+    /// The argument that made a dry run of it, where it is the same tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    argument: Option<String>,
+    /// The entry of that call, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<String>,
+    /// `effect`, `failure` or `nothing`, with what was said, or why nothing was.
+    foretold: Foretold,
+    at: String,
+}
+
+impl From<DryRun> for DryRunView {
+    fn from(dry_run: DryRun) -> Self {
+        let DryRun { tool, argument, entry, foretold, at } = dry_run;
+        Self { tool, argument, entry, foretold, at: at.rfc3339() }
+    }
 }
 
 impl View {
@@ -69,6 +95,7 @@ impl View {
             arguments: approval.arguments,
             input: approval.input,
             reason: approval.reason,
+            dry_run: approval.dry_run.map(DryRunView::from),
             demands: approval.demands,
             votes: approval.votes,
             policy_version: approval.policy_version,

@@ -160,6 +160,7 @@ async fn request(
         arguments: Some(&arguments),
         input: None,
         reason,
+        dry_run: None,
         enforcer: Some(Enforcer {
             id: caller.agent.id.clone(),
             name: caller.agent.name.clone(),

@@ -68,6 +68,7 @@ struct Server {
     inject: Option<Inject>,
     oauth: Option<chancery_gateway::OAuth>,
     record_fields: Vec<String>,
+    dry_run: BTreeMap<String, chancery_gateway::Rehearsal>,
 }
 
 impl File {
@@ -154,6 +155,6 @@ impl Server {
         if let Some(file) = oauth.as_mut().and_then(|oauth| oauth.assertion_file.as_mut()) {
             *file = base.join(&file);
         }
-        Ok(Upstream { transport, inject: self.inject, oauth, record_fields: self.record_fields })
+        Ok(Upstream { transport, inject: self.inject, oauth, record_fields: self.record_fields, dry_run: self.dry_run })
     }
 }

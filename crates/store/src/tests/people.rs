@@ -51,6 +51,7 @@ fn approval(number: u64) -> Approval {
         demands: vec![Demand::of("refunds".into())],
         created_at: later(number as i64),
         expires_at: later(number as i64 + 3_600),
+        dry_run: None,
         enforcer: None,
         decoy: false,
         state: ApprovalState::Pending,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chancery_authenticate::SignedIn;
-use chancery_model::{Approval, ApprovalState, Demand, Digest, Span, Timestamp, Vote};
+use chancery_model::{Approval, ApprovalState, Demand, Digest, Foretold, Span, Timestamp, Vote};
 use chancery_oversee::approvals::{Field, effect};
 use serde_json::Value;
 
@@ -53,6 +53,7 @@ impl Card<'_> {
         let mut body = lead(self.approval);
         body += &self.stands();
         body += &self.effect();
+        body += &self.foretold();
         body += &claim(self.approval);
         body += &self.circumstances();
         body += &self.reach();
@@ -106,6 +107,30 @@ impl Card<'_> {
             "<h2>{what}</h2><table class=\"effect\"><tbody>{rows}</tbody></table>\
              <p class=\"dim\">{compared}</p><p class=\"usual\">{usual}</p>"
         )
+    }
+
+    /// What the upstream says of it, as its claim.
+    fn foretold(&self) -> String {
+        let Some(dry_run) = &self.approval.dry_run else { return String::new() };
+        let server = marked(&self.approval.server);
+        let quoted = |said: &str| format!("<blockquote><pre tabindex=\"0\">{}</pre></blockquote>", marked(said));
+        let said = match &dry_run.foretold {
+            Foretold::Effect(said) => format!("<p>{server} says that it would do this:</p>{}", quoted(said)),
+            Foretold::Failure(said) => {
+                format!("<p class=\"notice warn\">{server} says that it would fail:</p>{}", quoted(said))
+            }
+            Foretold::Nothing(why) => format!("<p class=\"dim\">{server} could not be asked: {}.</p>", marked(why)),
+        };
+        let how = match &dry_run.argument {
+            Some(argument) => format!("{} with {} = true", dry_run.tool, argument),
+            None => dry_run.tool.clone(),
+        };
+        let asked = format!(
+            "Asked with {}, {}, before you were. The server answers for what it says.",
+            text(&how),
+            time(dry_run.at)
+        );
+        format!("<h2>Dry run</h2>{said}<p class=\"dim\">{asked}</p>")
     }
 
     fn circumstances(&self) -> String {

@@ -1,6 +1,7 @@
 //! The human on the loop, through the front door.
 
 mod approvals;
+mod dry_run;
 mod enforcers;
 mod fatigue;
 mod oversight;

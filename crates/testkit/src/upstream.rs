@@ -1,7 +1,9 @@
 //! Upstream MCP servers that remember what they were sent.
 //!
 //! Tools: `echo {text}`, `add {a, b}` (integers), `refund {order, amount}`, `fail {}` (a tool error),
-//! `headers {}` (what reached it, secrets and all: for tests of scrubbing).
+//! `headers {}` (what reached it, secrets and all: for tests of scrubbing). Where they are listed with
+//! [`HttpUpstream::set_tools`]: `preview_refund`, and `refund` with `dry_run`, say what a refund would do; of the order
+//! `o-slow` they never answer.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,6 +115,9 @@ async fn message(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     };
     shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen.clone());
     let tools = shared.tools.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(definitions);
+    if rehearses(&seen.message["params"]) && seen.message["params"]["arguments"]["order"] == "o-slow" {
+        std::future::pending::<()>().await;
+    }
     let Some(answer) = answer(&seen, &tools) else { return StatusCode::ACCEPTED.into_response() };
     let mut response = axum::Json(answer).into_response();
     if seen.method() == "initialize" {
@@ -157,9 +162,17 @@ fn answer(seen: &Seen, tools: &Value) -> Option<Value> {
     Some(json!({"jsonrpc": "2.0", "id": id, "result": result}))
 }
 
+/// Is it asked what a refund would do?
+fn rehearses(params: &Value) -> bool {
+    params["name"] == "preview_refund" || (params["name"] == "refund" && params["arguments"]["dry_run"] == true)
+}
+
 fn called(seen: &Seen, params: &Value) -> Value {
     let arguments = &params["arguments"];
     let text = |text: String| json!({"content": [{"type": "text", "text": text}]});
+    if rehearses(params) {
+        return text(format!("<b>would</b> refund {} on {}", arguments["amount"], arguments["order"]));
+    }
     match params["name"].as_str().unwrap_or_default() {
         "echo" => text(arguments["text"].as_str().unwrap_or_default().to_owned()),
         "add" => text((arguments["a"].as_i64().unwrap_or(0) + arguments["b"].as_i64().unwrap_or(0)).to_string()),

@@ -176,12 +176,7 @@ impl Authenticator {
     /// Who holds this cookie, if that is good for anything at this moment. It is a use of the login.
     pub async fn signed_in(&self, cookie: &str) -> Result<Option<SignedIn>, PeopleError> {
         let now = self.clock.now();
-        let found = logins::get(&self.store, &sha256(cookie.as_bytes())).await?;
-        let Some(login) = found else { return Ok(None) };
-        let Some(person) = self.directory.person(&login.person).map(|slot| slot.person()) else { return Ok(None) };
-        if !login.admits(&person, now) {
-            return Ok(None);
-        }
+        let Some((login, person)) = self.login(cookie, now).await? else { return Ok(None) };
         if now >= login.used_at + TOUCH {
             let (draft, id) = (draft(now, &person, &login.id, "touch", None), login.id.clone());
             let write = self.store.write(draft, move |tx| Box::pin(async move { logins::touch(tx, &id, now).await }));
@@ -189,6 +184,21 @@ impl Authenticator {
         }
         let form_key = encode(&sha256(&[FORM, cookie.as_bytes()].concat()));
         Ok(Some(SignedIn { person, login: login.id, since: login.created_at, proved_at: login.proved_at, form_key }))
+    }
+
+    /// Whose login it is, if it lasts. That it is looked at does not keep it from ending.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn still_signed_in(&self, cookie: &str) -> Result<Option<Arc<Person>>, PeopleError> {
+        Ok(self.login(cookie, self.clock.now()).await?.map(|(_, person)| person))
+    }
+
+    async fn login(&self, cookie: &str, now: Timestamp) -> Result<Option<(Login, Arc<Person>)>, PeopleError> {
+        let found = logins::get(&self.store, &sha256(cookie.as_bytes())).await?;
+        let Some(login) = found else { return Ok(None) };
+        let person = self.directory.person(&login.person).map(|slot| slot.person());
+        Ok(person.filter(|person| login.admits(person, now)).map(|person| (login, person)))
     }
 
     /// Ends the login of this cookie.

@@ -6,7 +6,7 @@ use chancery_store::{Durable, StoreError, approvals, bodies, log};
 use crate::{RecordError, Recorder};
 
 /// The bodies that are kept beside a request for approval too.
-const KEPT: [&str; 2] = ["arguments", "input"];
+const KEPT: [&str; 3] = ["arguments", "input", "dry_run"];
 
 impl Recorder {
     /// Erases one body of an entry, content and salt, and records by whom and why in the same commit.

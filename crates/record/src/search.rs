@@ -17,8 +17,10 @@ const EVERY: Duration = Duration::from_millis(200);
 pub struct Filter {
     /// The agent's id or name.
     pub agent: Option<String>,
-    /// The human in whose name it was done.
+    /// The human in whose name it was done, elevated or not.
     pub human: Option<String>,
+    /// The break-glass under which it was done, by its id.
+    pub break_glass: Option<String>,
     /// Somebody in the delegation chain, by name.
     pub chain: Option<String>,
     /// The upstream server.
@@ -68,10 +70,17 @@ impl Filter {
         let draft = &found.entry.draft;
         let is = |wanted: &Option<String>, field: &Option<String>| wanted.is_none() || wanted == field;
         let named = is(&self.agent, &draft.who.agent) || is(&self.agent, &draft.who.name);
+        // An administrator for a while is named `name:bgl_…`.
+        let (human, glass) = match draft.who.human.as_deref().and_then(|human| human.split_once(":bgl_")) {
+            Some((name, glass)) => (Some(name), Some(glass)),
+            None => (draft.who.human.as_deref(), None),
+        };
+        let broken = |id: &String| glass.is_some() && id.strip_prefix("bgl_") == glass;
         let linked = self.chain.as_ref().is_none_or(|name| draft.who.chain.contains(name));
         named
             && linked
-            && is(&self.human, &draft.who.human)
+            && (self.human.as_deref().is_none_or(|wanted| Some(wanted) == human || is(&self.human, &draft.who.human)))
+            && self.break_glass.as_ref().is_none_or(broken)
             && is(&self.server, &draft.what.server)
             && is(&self.tool, &draft.what.tool)
             && is(&self.session, &draft.authority.session)

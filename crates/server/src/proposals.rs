@@ -9,9 +9,9 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use chancery_authenticate::{Place, SignedIn};
+use chancery_authenticate::Place;
 use chancery_model::problem::{INTERNAL, MISSING_ROLE, NO_PROPOSAL, OWN_PROPOSAL, Problem};
-use chancery_model::{Person, Proposal, ProposalId, ProposalState, Span, Timestamp};
+use chancery_model::{Proposal, ProposalId, ProposalState, Span, Timestamp};
 use chancery_store::{StoreError, proposals};
 use http::header;
 use serde::Serialize;
@@ -21,6 +21,7 @@ use crate::api;
 use crate::change::Act;
 use crate::door::admin::Peer;
 use crate::door::matrix::{self, Rule};
+use crate::door::person::right;
 use crate::failure::Answer;
 use crate::input::Items;
 use crate::policies::sha256;
@@ -50,7 +51,10 @@ pub(crate) struct View {
 }
 
 /// Keeps a request until somebody confirms it.
-pub(crate) async fn propose(rooms: &Rooms, by: &SignedIn, rule: &Rule, uri: &str, body: &[u8]) -> Answer<View> {
+pub(crate) async fn propose(rooms: &Rooms, by: &Peer, rule: &Rule, uri: &str, body: &[u8]) -> Answer<View> {
+    let Some(person) = by.person() else {
+        return Err(Problem::new(INTERNAL, "nothing is proposed on the host").into());
+    };
     let (now, random) = (rooms.clock.now(), &*rooms.random);
     let id = ProposalId::new(now, random);
     let sealed = rooms.vault.seal(place(id.as_str()), body).map_err(|e| Problem::new(INTERNAL, e.to_string()))?;
@@ -61,7 +65,7 @@ pub(crate) async fn propose(rooms: &Rooms, by: &SignedIn, rule: &Rule, uri: &str
         method: rule.method.to_owned(),
         uri: uri.to_owned(),
         body: sealed,
-        person: by.person.id.clone(),
+        person: person.id.clone(),
         created_at: now,
         expires_at: now + LIFETIME,
         state: ProposalState::Waiting,
@@ -69,12 +73,11 @@ pub(crate) async fn propose(rooms: &Rooms, by: &SignedIn, rule: &Rule, uri: &str
         decided_at: None,
         status: None,
     };
-    let by = Peer::Person(Arc::clone(&by.person));
-    let draft = draft(now, &by, &proposal, "propose")?;
+    let draft = draft(now, by, &proposal, "propose")?;
     let stored = proposal.clone();
     let write = rooms.store.write(draft, move |tx| Box::pin(async move { proposals::insert(tx, &stored).await }));
     write.await?;
-    view(rooms, &proposal, &by)
+    view(rooms, &proposal, by)
 }
 
 /// `GET /v1/proposals`: those that wait and that whoever asks proposed or could confirm; on the host all of them.
@@ -119,10 +122,10 @@ pub(crate) async fn confirmed(rooms: &Arc<Rooms>, by: &Peer, id: &str) -> Answer
     }
     // Whoever proposed it must still be one who may.
     let author = rooms.authenticator.person(&proposal.person).ok_or_else(over)?;
-    if may(rooms, &Peer::Person(Arc::clone(&author)), &proposal).is_none() {
+    let Some(author) = rule(&proposal).and_then(|rule| right(rooms, &author, rule, path(&proposal))) else {
         let why = format!("`{}`, who proposed it, may not do `{}` any more", author.name, proposal.verb);
         return Err(Problem::new(MISSING_ROLE, why).into());
-    }
+    };
     let body = opened(rooms, &proposal)?;
     decide(rooms, by, &proposal, ProposalState::Confirmed, "confirm").await?;
     let response = run(rooms, author, &proposal, body).await?;
@@ -140,15 +143,21 @@ pub(crate) async fn withdrawn(rooms: &Rooms, by: &Peer, id: &str) -> Answer<View
     view(rooms, &proposal, by)
 }
 
-/// The row of a proposal, if they may do what it says.
+/// The row of a proposal, if they may do what it says. Nobody is a second person by a break-glass.
 fn may(rooms: &Rooms, by: &Peer, proposal: &Proposal) -> Option<&'static Rule> {
-    let path = proposal.uri.split('?').next().unwrap_or_default();
-    let rule = matrix::of(&proposal.verb, &proposal.method)?;
-    let admitted = match by {
-        Peer::Local(_) => true,
-        Peer::Person(person) => rule.admits(person, path, &rooms.authenticator),
+    let admits = |rule: &&Rule| match by.person() {
+        None => true,
+        Some(person) => rule.admits(person, path(proposal), &rooms.authenticator),
     };
-    admitted.then_some(rule)
+    rule(proposal).filter(admits)
+}
+
+fn rule(proposal: &Proposal) -> Option<&'static Rule> {
+    matrix::of(&proposal.verb, &proposal.method)
+}
+
+fn path(proposal: &Proposal) -> &str {
+    proposal.uri.split('?').next().unwrap_or_default()
 }
 
 /// Did they propose it? Nothing is proposed on the host.
@@ -189,12 +198,12 @@ async fn decide(rooms: &Rooms, by: &Peer, proposal: &Proposal, state: ProposalSt
 }
 
 /// The request as it came, in the name of whoever proposed it.
-async fn run(rooms: &Arc<Rooms>, author: Arc<Person>, proposal: &Proposal, body: Vec<u8>) -> Answer<Response> {
+async fn run(rooms: &Arc<Rooms>, author: Peer, proposal: &Proposal, body: Vec<u8>) -> Answer<Response> {
     let request = Request::builder()
         .method(proposal.method.as_str())
         .uri(&proposal.uri)
         .header(header::CONTENT_TYPE, "application/json")
-        .extension(Peer::Person(author))
+        .extension(author)
         .body(Body::from(body))
         .map_err(|e| Problem::new(INTERNAL, e.to_string()))?;
     let answered = api::routes().with_state(Arc::clone(rooms)).oneshot(request).await;

@@ -66,6 +66,9 @@ pub struct Tail {
     /// Only what was done in this person's name
     #[arg(long, value_name = "NAME")]
     human: Option<String>,
+    /// Only what was done under this break-glass: bgl_…
+    #[arg(long, value_name = "ID")]
+    break_glass: Option<String>,
     /// Only what somebody of this name stands in the delegation chain of
     #[arg(long, value_name = "NAME")]
     chain: Option<String>,
@@ -123,7 +126,7 @@ pub struct Export {
 pub struct Erase {
     /// The entry: d-…
     id: String,
-    /// Which body: arguments, result, context, question, input
+    /// Which body: arguments, result, context, question, input, dry_run
     #[arg(long, value_name = "NAME")]
     body: String,
     /// Why; stands in the log
@@ -178,6 +181,7 @@ async fn tail(context: &Context, args: &Tail) -> Done {
         query(&[
             ("agent", args.agent.as_deref()),
             ("human", args.human.as_deref()),
+            ("break_glass", args.break_glass.as_deref()),
             ("chain", args.chain.as_deref()),
             ("server", args.server.as_deref()),
             ("tool", args.tool.as_deref()),

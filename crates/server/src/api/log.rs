@@ -165,6 +165,7 @@ pub(crate) fn result_name(result: ActResult) -> &'static str {
 pub(crate) struct Wanted {
     agent: Option<String>,
     human: Option<String>,
+    break_glass: Option<String>,
     chain: Option<String>,
     server: Option<String>,
     tool: Option<String>,
@@ -193,6 +194,7 @@ impl Wanted {
         Ok(Filter {
             agent: self.agent,
             human: self.human,
+            break_glass: self.break_glass,
             chain: self.chain,
             server: self.server,
             tool: self.tool,

@@ -88,7 +88,7 @@ pub(crate) async fn list(
         true => chancery_store::stand_ins::all(&rooms.store).await?,
         false => chancery_store::stand_ins::standing(&rooms.store, now).await?,
     };
-    if let Peer::Person(person) = &peer
+    if let Some(person) = peer.person()
         && !rooms.is_overseer(person)
     {
         found.retain(|stand_in| is_party(stand_in, person));
@@ -107,10 +107,10 @@ pub(crate) async fn name(
         let missing = || Problem::new(NO_PERSON, format!("`{}`", name.chars().take(80).collect::<String>()));
         rooms.authenticator.person_named(name).ok_or_else(missing)
     };
-    let person = match (&asked.person, &peer) {
+    let person = match (&asked.person, peer.person()) {
         (Some(name), _) => known(name)?,
-        (None, Peer::Person(person)) => Arc::clone(person),
-        (None, Peer::Local(_)) => return Err(StandInError::Bad("say in whose place: `person`".into()).into()),
+        (None, Some(person)) => known(&person.name)?,
+        (None, None) => return Err(StandInError::Bad("say in whose place: `person`".into()).into()),
     };
     let deputy = known(&asked.deputy)?;
     admitted(&peer, |by| by.id == person.id)?;
@@ -140,8 +140,8 @@ fn is_party(stand_in: &StandIn, person: &Person) -> bool {
 
 /// May they: on the host, as an administrator, or because it is theirs?
 fn admitted(peer: &Peer, theirs: impl Fn(&Person) -> bool) -> Result<(), Problem> {
-    match peer {
-        Peer::Person(person) if !person.has(Role::Admin) && !theirs(person) => {
+    match peer.person() {
+        Some(person) if !person.has(Role::Admin) && !theirs(person) => {
             Err(Problem::new(MISSING_ROLE, format!("`{}` is neither of both, and no administrator", person.name)))
         }
         _ => Ok(()),

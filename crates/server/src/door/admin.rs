@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
-use chancery_model::Person;
+use chancery_model::{BreakGlassId, Person};
 
 use super::guard::{Door, Leave, Names};
 use super::tcp::{missing, no_method};
@@ -18,6 +18,8 @@ pub(crate) enum Peer {
     Local(u32),
     /// Signed in with a browser.
     Person(Arc<Person>),
+    /// The same, as an administrator for a while: in what they do stands under which break-glass.
+    Elevated(Arc<Person>, BreakGlassId),
 }
 
 impl Peer {
@@ -25,7 +27,7 @@ impl Peer {
     pub(crate) fn person(&self) -> Option<&Person> {
         match self {
             Self::Local(_) => None,
-            Self::Person(person) => Some(person),
+            Self::Person(person) | Self::Elevated(person, _) => Some(person),
         }
     }
 
@@ -34,6 +36,7 @@ impl Peer {
         match self {
             Self::Local(user) => format!("local:{user}"),
             Self::Person(person) => person.name.clone(),
+            Self::Elevated(person, glass) => format!("{}:{glass}", person.name),
         }
     }
 }

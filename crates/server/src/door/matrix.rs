@@ -47,10 +47,13 @@ pub(crate) struct Rule {
     who: Who,
     /// Whether a passkey must have been shown within the last five minutes.
     pub(crate) step_up: bool,
+    /// Whether it is kept from whoever is an administrator for a while: what would make them one for longer, make others
+    /// one, let them agree with themselves, or take away what was done.
+    kept: bool,
 }
 
 const fn rule(method: &'static str, path: &'static str, verb: &'static str, who: Who) -> Rule {
-    Rule { method, path, verb, who, step_up: false }
+    Rule { method, path, verb, who, step_up: false, kept: false }
 }
 
 const fn get(path: &'static str, verb: &'static str, who: Who) -> Rule {
@@ -73,6 +76,21 @@ impl Rule {
     /// The same, for people who showed a passkey just now.
     const fn proved(self) -> Self {
         Self { step_up: true, ..self }
+    }
+
+    /// The same, and no break-glass opens it.
+    const fn kept(self) -> Self {
+        Self { kept: true, ..self }
+    }
+
+    /// Does a break-glass open it?
+    pub(crate) fn breaks(&self) -> bool {
+        self.who.has(ADMIN) && !self.kept
+    }
+
+    /// Is it answered for as long as whoever asked stays?
+    pub(crate) fn is_stream(&self) -> bool {
+        ["log.follow", "containment.events"].contains(&self.verb)
     }
 
     /// Does it change anything?
@@ -157,22 +175,22 @@ pub(crate) const RULES: &[Rule] = &[
     post("/v1/grants", "grant.create", ADMIN).proved(),
     delete("/v1/grants/{id}", "grant.revoke", STOPPERS),
     get("/v1/people", "person.list", EVERY_ROLE),
-    post("/v1/people", "person.add", ADMIN).proved(),
+    post("/v1/people", "person.add", ADMIN).proved().kept(),
     post("/v1/people/{name}/suspend", "person.suspend", STOPPERS),
-    post("/v1/people/{name}/resume", "person.resume", ADMIN).proved(),
-    post("/v1/people/{name}/setup-link", "person.link", ADMIN).proved(),
+    post("/v1/people/{name}/resume", "person.resume", ADMIN).proved().kept(),
+    post("/v1/people/{name}/setup-link", "person.link", ADMIN).proved().kept(),
     get("/v1/people/{name}/accounts", "account.list", OVERSIGHT),
-    post("/v1/people/{name}/accounts", "account.add", ADMIN).proved(),
+    post("/v1/people/{name}/accounts", "account.add", ADMIN).proved().kept(),
     delete("/v1/people/{name}/accounts", "account.remove", STOPPERS),
     get("/v1/people/{name}/passkeys", "passkey.list", OVERSIGHT),
     delete("/v1/people/{name}/passkeys/{id}", "passkey.remove", STOPPERS),
-    put("/v1/people/{name}/roles/{role}", "role.add", ADMIN).proved(),
-    delete("/v1/people/{name}/roles/{role}", "role.remove", ADMIN).proved(),
-    post("/v1/people/invitations", "person.invite", ADMIN).proved(),
+    put("/v1/people/{name}/roles/{role}", "role.add", ADMIN).proved().kept(),
+    delete("/v1/people/{name}/roles/{role}", "role.remove", ADMIN).proved().kept(),
+    post("/v1/people/invitations", "person.invite", ADMIN).proved().kept(),
     get("/v1/groups", "group.list", EVERY_ROLE),
-    post("/v1/groups", "group.create", ADMIN),
-    put("/v1/groups/{name}/members/{person}", "group.add_member", ADMIN).proved(),
-    delete("/v1/groups/{name}/members/{person}", "group.remove_member", ADMIN).proved(),
+    post("/v1/groups", "group.create", ADMIN).kept(),
+    put("/v1/groups/{name}/members/{person}", "group.add_member", ADMIN).proved().kept(),
+    delete("/v1/groups/{name}/members/{person}", "group.remove_member", ADMIN).proved().kept(),
     post("/v1/keys/rotate", "key.rotate", STOPPERS).proved(),
     get("/v1/sessions", "session.list", EVERY_ROLE),
     post("/v1/sessions/{id}/end", "session.end", STOPPERS),
@@ -197,7 +215,7 @@ pub(crate) const RULES: &[Rule] = &[
     get("/v1/log/tile/{level}/{index}", "log.tile", OVERSIGHT),
     get("/v1/log/proof/{id}", "log.proof", OVERSIGHT),
     get("/v1/log/export", "log.export", OVERSIGHT).proved(),
-    post("/v1/log/{id}/erase", "log.erase", ADMIN).proved(),
+    post("/v1/log/{id}/erase", "log.erase", ADMIN).proved().kept(),
     get("/v1/findings", "finding.list", EVERY_ROLE),
     get("/v1/servers", "server.list", EVERY_ROLE),
     get("/v1/status", "server.status", EVERY_ROLE),
@@ -249,6 +267,19 @@ mod tests {
         for rule in RULES.iter().filter(|rule| rule.is_change()) {
             assert!(!rule.who.has(AUDITOR), "{} {}", rule.method, rule.path);
         }
+    }
+
+    #[test]
+    fn no_break_glass_makes_administrators_or_takes_the_record_away() {
+        let opens = |verb: &str| RULES.iter().any(|rule| rule.verb == verb && rule.breaks());
+        assert!(opens("containment.lift") && opens("agent.resume") && opens("secret.set"));
+        for kept in ["role.add", "person.add", "group.add_member", "log.erase", "proposal.confirm", "stand_in.name"] {
+            assert!(!opens(kept), "{kept}");
+        }
+        assert!(
+            !RULES.iter().any(|rule| rule.verb.starts_with("break_glass.") && rule.is_change()),
+            "on the host only"
+        );
     }
 
     #[test]

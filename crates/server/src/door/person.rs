@@ -4,7 +4,9 @@
 //! in this login; what their roles allow; whether a passkey was shown just now; whether a second person has to confirm.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +14,8 @@ use axum::routing::get;
 use axum::{Extension, Json, Router};
 use chancery_authenticate::SignedIn;
 use chancery_model::problem::{FOREIGN_FORM, HOST_ONLY, MISSING_ROLE, NOT_SIGNED_IN, Problem, SHOW_PASSKEY, TOO_LARGE};
-use chancery_model::{Role, Span};
+use chancery_model::{Person, Role, Span};
+use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, Method, Uri};
 use serde::Serialize;
 
@@ -29,6 +32,8 @@ use crate::rooms::Rooms;
 const FORM: HeaderName = HeaderName::from_static("chancery-form");
 /// How long a passkey that was shown counts.
 pub(crate) const PROVED: Span = Span::minutes(5);
+/// Between two looks whether somebody may still hear what they listen to.
+const LOOK: Duration = Duration::from_millis(500);
 /// The longest body that is kept for a second person, in bytes.
 const BODY: usize = 1 << 20;
 
@@ -48,17 +53,72 @@ struct Asked<'a> {
 async fn admit(State(rooms): State<Arc<Rooms>>, path: MatchedPath, mut request: Request, next: Next) -> Response {
     let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
     match admitted(&rooms, path.as_str(), &asked).await {
-        Ok((signed_in, rule)) if needs_second(&rooms, rule) => proposed(&rooms, &signed_in, rule, request).await,
-        Ok((signed_in, _)) => {
-            request.extensions_mut().insert(Peer::Person(Arc::clone(&signed_in.person)));
+        Ok(admitted) if needs_second(&rooms, admitted.rule) => {
+            proposed(&rooms, &admitted.peer, admitted.rule, request).await
+        }
+        Ok(Admitted { signed_in, rule, peer }) => {
+            let stay = rule.is_stream().then(|| Stay::of(&rooms, rule, &request)).flatten();
+            request.extensions_mut().insert(peer);
             request.extensions_mut().insert(signed_in);
-            next.run(request).await
+            let response = next.run(request).await;
+            match stay {
+                Some(stay) => stay.bound(response),
+                None => response,
+            }
         }
         Err(failure) => failure.into_response(),
     }
 }
 
-async fn admitted(rooms: &Rooms, path: &str, request: &Asked<'_>) -> Answer<(SignedIn, &'static Rule)> {
+/// Somebody who may do something.
+struct Admitted {
+    signed_in: SignedIn,
+    rule: &'static Rule,
+    /// As whom they do it.
+    peer: Peer,
+}
+
+/// As whom somebody may do it at this moment: in their own right, or as an administrator for a while.
+pub(crate) fn right(rooms: &Rooms, person: &Arc<Person>, rule: &Rule, path: &str) -> Option<Peer> {
+    if rule.admits(person, path, &rooms.authenticator) {
+        return Some(Peer::Person(Arc::clone(person)));
+    }
+    let glass = rooms.authenticator.broken_glass(&person.name).filter(|_| person.is_active() && rule.breaks())?;
+    Some(Peer::Elevated(Arc::clone(person), glass))
+}
+
+/// What an answer without an end hangs on: the login, and what its person may do.
+struct Stay {
+    rooms: Arc<Rooms>,
+    cookie: String,
+    rule: &'static Rule,
+    path: String,
+}
+
+impl Stay {
+    fn of(rooms: &Arc<Rooms>, rule: &'static Rule, request: &Request) -> Option<Self> {
+        let cookie = Visit::of(rooms, request.headers()).cookie?;
+        Some(Self { rooms: Arc::clone(rooms), cookie, rule, path: request.uri().path().to_owned() })
+    }
+
+    /// The answer, which ends with what it hangs on.
+    fn bound(self, response: Response) -> Response {
+        let over = Box::pin(async move {
+            while self.lasts().await {
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        response.map(|body| Body::from_stream(body.into_data_stream().take_until(over)))
+    }
+
+    /// Whatever cannot be known is over.
+    async fn lasts(&self) -> bool {
+        let person = self.rooms.authenticator.still_signed_in(&self.cookie).await.ok().flatten();
+        person.is_some_and(|person| right(&self.rooms, &person, self.rule, &self.path).is_some())
+    }
+}
+
+async fn admitted(rooms: &Rooms, path: &str, request: &Asked<'_>) -> Answer<Admitted> {
     let refused = |row, why: String| Err(Failure::from(Problem::new(row, why)));
     let visit = Visit::of(rooms, request.headers);
     let signed_in = match &visit.cookie {
@@ -79,21 +139,21 @@ async fn admitted(rooms: &Rooms, path: &str, request: &Asked<'_>) -> Answer<(Sig
     if signed_in.proved_at.is_none() {
         return refused(SHOW_PASSKEY, "no passkey was shown in this login".into());
     }
-    if !rule.admits(&signed_in.person, request.uri.path(), &rooms.authenticator) {
+    let Some(peer) = right(rooms, &signed_in.person, rule, request.uri.path()) else {
         let roles = signed_in.person.roles.iter().map(|role| role.name()).collect::<Vec<_>>();
         let theirs = if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") };
         return refused(
             MISSING_ROLE,
             format!("`{}` has {theirs}, which does not cover `{}`", signed_in.person.name, rule.verb),
         );
-    }
+    };
     if rule.step_up && !signed_in.is_proved(rooms.clock.now(), PROVED) {
         return refused(
             SHOW_PASSKEY,
             format!("`{}` needs a passkey that was shown in the last five minutes", rule.verb),
         );
     }
-    Ok((signed_in, rule))
+    Ok(Admitted { signed_in, rule, peer })
 }
 
 /// Did a page of ours send it? What changes something carries the login's form key; what only reads must not come from
@@ -112,7 +172,7 @@ fn needs_second(rooms: &Rooms, rule: &Rule) -> bool {
     rule.is_change() && rooms.config.people.two_person.iter().any(|verb| verb == rule.verb)
 }
 
-async fn proposed(rooms: &Rooms, by: &SignedIn, rule: &'static Rule, request: Request) -> Response {
+async fn proposed(rooms: &Rooms, by: &Peer, rule: &'static Rule, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = match axum::body::to_bytes(body, BODY).await {
         Ok(body) => body,

@@ -1,4 +1,4 @@
-//! `GET /v1/log?agent=&human=&chain=&server=&tool=&session=&instance=&decision=&kind=&since=&until=&before=&limit=`
+//! `GET /v1/log?agent=&human=&break_glass=&chain=&server=&tool=&session=&instance=&decision=&kind=&since=&until=&before=&limit=`
 
 use std::sync::Arc;
 

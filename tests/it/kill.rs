@@ -1,5 +1,6 @@
 //! The kill switch through the front door: what waits is cut, what is pending comes to nothing, and it outlives a restart.
 
+mod drills;
 mod glass;
 mod incidents;
 mod pending;

@@ -98,6 +98,21 @@ pub struct Containment {
 impl Containment {
     /// The subject of [`Scope::Everything`].
     pub const ALL: &'static str = "*";
+    /// What whoever exercises the switch is named with: `drill:NAME`.
+    pub const DRILL: &'static str = "drill:";
+
+    /// What a rule that throws the switch is named with: `trigger:NAME`.
+    pub const TRIGGER: &'static str = "trigger:";
+
+    /// Did a rule throw it?
+    pub fn is_triggered(&self) -> bool {
+        self.by.starts_with(Self::TRIGGER)
+    }
+
+    /// Is it an exercise, which lets go again by itself?
+    pub fn is_drill(&self) -> bool {
+        self.by.starts_with(Self::DRILL)
+    }
 
     /// Does it stop anything at present?
     pub fn is_in_force(&self) -> bool {

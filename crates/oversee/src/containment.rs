@@ -136,30 +136,50 @@ pub async fn plan(means: Means<'_>, wanted: Wanted<'_>) -> Result<Containment, C
 }
 
 /// Stops something. When this returns, it is on the disk, and whoever looks at requests in this process looks at it. What
-/// is contained already stays so, and that is said.
+/// is contained already stays so, and that is said. What is contained for an exercise is contained in earnest from now on:
+/// whoever exercised does not let it go any more.
 ///
 /// # Errors
 /// There is no such thing to stop, or no reason, or the store failed.
 pub async fn contain(means: Means<'_>, wanted: Wanted<'_>) -> Result<Contained, ContainError> {
-    let containment = plan(means, wanted).await?;
-    let draft = draft(&containment, "contain", (wanted.by, &containment.reason), containment.at);
-    let new = containment.clone();
-    let write = means.store.write(draft, move |tx| {
-        Box::pin(async move {
-            if let Some(known) = containments::in_force(&mut *tx, new.scope, &new.subject).await? {
-                let change = nodes::last_change(tx).await?;
-                return Err(StoreError::refuse(Already(Box::new(known), change)));
+    let planned = plan(means, wanted).await?;
+    let mut drill: Option<Containment> = None;
+    for _ in 0..TRIES {
+        let new = match &drill {
+            Some(drill) => Containment { by: planned.by.clone(), reason: planned.reason.clone(), ..drill.clone() },
+            None => planned.clone(),
+        };
+        let (draft, stored) = (draft(&new, "contain", (wanted.by, &new.reason), planned.at), new.clone());
+        let of = drill.take();
+        let write = means.store.write(draft, move |tx| Box::pin(put(tx, stored, of)));
+        match write.await.map_err(|e| e.refusal::<Already>()) {
+            Ok(written) => {
+                let (entry, change) = (Some(DecisionId(written.durable.position())), written.durable.change());
+                return Ok(Contained { containment: new, entry, change });
             }
-            containments::insert(tx, &new).await
-        })
-    });
-    match write.await.map_err(|e| e.refusal::<Already>()) {
-        Ok(written) => {
-            let (entry, change) = (Some(DecisionId(written.durable.position())), written.durable.change());
-            Ok(Contained { containment, entry, change })
+            Err(Ok(Already(known, _))) if known.is_drill() && !planned.is_drill() => drill = Some(*known),
+            Err(Ok(Already(known, change))) => return Ok(Contained { containment: *known, entry: None, change }),
+            // The drill ended in between.
+            Err(Err(e)) => match ContainError::from(e) {
+                ContainError::Busy => {}
+                other => return Err(other),
+            },
         }
-        Err(Ok(Already(known, change))) => Ok(Contained { containment: *known, entry: None, change }),
-        Err(Err(e)) => Err(e.into()),
+    }
+    Err(ContainError::Busy)
+}
+
+/// Puts it in force, in the place of this drill if there is one.
+async fn put(tx: &mut Tx, new: Containment, drill: Option<Containment>) -> Result<(), StoreError> {
+    let known = containments::in_force(&mut *tx, new.scope, &new.subject).await?;
+    match (known, drill) {
+        (None, None) => containments::insert(tx, &new).await,
+        (Some(known), Some(drill)) if known == drill => containments::take_over(tx, &new).await,
+        (Some(known), _) => {
+            let change = nodes::last_change(tx).await?;
+            Err(StoreError::refuse(Already(Box::new(known), change)))
+        }
+        (None, Some(_)) => Err(StoreError::refuse(ContainError::Busy)),
     }
 }
 
@@ -168,10 +188,27 @@ pub async fn contain(means: Means<'_>, wanted: Wanted<'_>) -> Result<Contained, 
 /// # Errors
 /// There is no such containment, or no reason, or the store failed.
 pub async fn lift(means: Means<'_>, id: &str, by: &str, why: &str) -> Result<Lifted, ContainError> {
+    let_go_if(means, id, (by, why), |known| known.is_in_force()).await
+}
+
+/// Lets go what was contained for an exercise, unless somebody contained it in earnest meanwhile: then it counts as done.
+///
+/// # Errors
+/// As [`lift`].
+pub async fn lift_drill(means: Means<'_>, id: &str, by: &str, why: &str) -> Result<Lifted, ContainError> {
+    let_go_if(means, id, (by, why), |known| known.is_in_force() && known.is_drill()).await
+}
+
+async fn let_go_if(
+    means: Means<'_>,
+    id: &str,
+    (by, why): (&str, &str),
+    such: fn(&Containment) -> bool,
+) -> Result<Lifted, ContainError> {
     let why = reason(why)?;
     for _ in 0..TRIES {
         let known = get(means.store, id).await?;
-        if !known.is_in_force() {
+        if !such(&known) {
             return Ok(Lifted { containment: known, already: true });
         }
         // A session that says it was opened later than now was opened by a clock that was ahead.
@@ -190,7 +227,8 @@ pub async fn lift(means: Means<'_>, id: &str, by: &str, why: &str) -> Result<Lif
 }
 
 async fn let_go(tx: &mut Tx, lifted: Containment) -> Result<(), StoreError> {
-    let stands = containments::get(&mut *tx, &lifted.id).await?.is_some_and(|known| known.is_in_force());
+    let known = containments::get(&mut *tx, &lifted.id).await?;
+    let stands = known.is_some_and(|known| known.is_in_force() && known.by == lifted.by);
     let latest = containments::latest_opening(&mut *tx).await?;
     if !stands || latest > lifted.lifted_at {
         return Err(StoreError::refuse(ContainError::Busy));

@@ -5,12 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use chancery_model::{Approval, Change, DecisionId, Demand, Draft, Entry, Kind, Outcome, Span, Timestamp};
+use chancery_model::{Approval, Change, Containment, DecisionId, Demand, Draft, Entry, Kind, Outcome, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-/// How the name of whoever exercises begins where they act: it is no emergency. No person's name has a colon.
-pub const DRILL: &str = "drill:";
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -138,7 +135,7 @@ pub fn step(entry: &Entry) -> Option<Step> {
     let after: Value = change.after.as_deref().and_then(|after| serde_json::from_str(after).ok()).unwrap_or_default();
     let text = |name: &str| after.get(name).and_then(Value::as_str).map(str::to_owned);
     let by = draft.who.human.clone().filter(|_| !matches!(kind, "approval.requested" | "approval.expired"));
-    let drill = change.noun == "drill" || by.as_deref().is_some_and(|by| by.starts_with(DRILL));
+    let drill = change.noun == "drill" || by.as_deref().is_some_and(|by| by.starts_with(Containment::DRILL));
     Some(Step {
         entry: id,
         at: draft.at,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chancery_model::{Change, Clock, DecisionId, Draft, Kind, Position, Random, Span, Who};
+use chancery_model::{Change, Clock, Containment, DecisionId, Draft, Kind, Position, Random, Span, Who};
 use chancery_store::{BoxFuture, Store, StoreError, followers, log, tool_uses};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -232,7 +232,7 @@ struct Outcome {
 
 /// How entries name it.
 fn by(firing: &Firing) -> String {
-    format!("trigger:{}", firing.trigger.name)
+    format!("{}{}", Containment::TRIGGER, firing.trigger.name)
 }
 
 impl Firing {

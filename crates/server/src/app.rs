@@ -304,8 +304,19 @@ async fn look_for_findings(registrar: &Registrar, store: &Store) {
     }
 }
 
-/// What people did not decide in time is a no, and so is what somebody asked for who is contained; the record says so.
+/// What people did not decide in time is a no, and so is what somebody asked for who is contained, by whatever it was: at
+/// once. A drill that was interrupted is ended. The record says so.
 async fn close_approvals(rooms: &Rooms) {
+    let contained = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::clone(&contained);
+    rooms.store.observe(Box::new(move |changed| {
+        // Whoever throws the switch by hand closes them, and says how many.
+        if let Changed::Containment(containment) = changed
+            && containment.is_triggered()
+        {
+            told.notify_one();
+        }
+    }));
     loop {
         if let Err(error) = rooms.approvals.expire().await {
             tracing::warn!(%error, "requests for approval whose time is over could not be closed");
@@ -313,7 +324,13 @@ async fn close_approvals(rooms: &Rooms) {
         if let Err(error) = crate::voided::void_all(rooms).await {
             tracing::warn!(%error, "requests for approval of what is contained could not be closed");
         }
-        tokio::time::sleep(OVERDUE).await;
+        if let Err(failure) = crate::api::drills::end_interrupted(rooms).await {
+            tracing::warn!(problem = ?failure, "a drill that was interrupted could not be ended");
+        }
+        tokio::select! {
+            () = contained.notified() => {}
+            () = tokio::time::sleep(OVERDUE) => {}
+        }
     }
 }
 

@@ -24,6 +24,19 @@ pub async fn insert(tx: &mut Tx, containment: &Containment) -> Result<(), StoreE
     Ok(())
 }
 
+/// Writes down that somebody else wants it now, and why: it stays in force all the while.
+pub async fn take_over(tx: &mut Tx, containment: &Containment) -> Result<(), StoreError> {
+    let sql = crate::sql("UPDATE containments SET contained_by = $2, reason = $3 WHERE id = $1 AND lifted_at IS NULL")
+        .bind(containment.id.as_str())
+        .bind(&containment.by)
+        .bind(&containment.reason);
+    if tx.run(sql).await? == 0 {
+        return Err(StoreError::Missing { noun: "containment", id: containment.id.to_string() });
+    }
+    tx.note(Changed::Containment(Arc::new(containment.clone())));
+    Ok(())
+}
+
 /// Writes down that it was lifted.
 pub async fn lift(tx: &mut Tx, containment: &Containment) -> Result<(), StoreError> {
     let sql = crate::sql("UPDATE containments SET lifted_at = $2, lifted_by = $3, lift_reason = $4 WHERE id = $1")

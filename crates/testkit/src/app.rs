@@ -295,7 +295,16 @@ impl TestApp {
     /// Stops the server in order and starts it again on the same data, at another port, ten seconds later, and lets ten
     /// more go by: what was signed up to the start is too old then, and what is signed now is not.
     pub async fn restart(self) -> Self {
+        self.restart_after(async |_| {}).await
+    }
+
+    /// The same; what is to happen to the data directory meanwhile happens between.
+    ///
+    /// # Panics
+    /// As [`TestApp::restart`].
+    pub async fn restart_after(self, between: impl AsyncFnOnce(&Path)) -> Self {
         self.app.stop().await;
+        between(&self.config.data).await;
         self.mock.advance(Span::seconds(10));
         let app = App::start(self.config.clone(), self.clock.clone(), self.random.clone()).await;
         let app = app.unwrap_or_else(|problem| panic!("the server did not start again: {problem}"));

@@ -1,8 +1,14 @@
 //! What the kill switch and an erasure do to requests for approval.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use chancery_it::WallClock;
+use chancery_model::{Clock, Span};
+use chancery_testkit::TestApp;
 use serde_json::{Value, json};
 
-use super::world::{World, ask, list, ran};
+use super::world::{Client, POLICY, World, ask, list, ran};
 
 #[tokio::test]
 async fn a_kill_closes_what_waits_and_what_was_approved() {
@@ -13,7 +19,7 @@ async fn a_kill_closes_what_waits_and_what_was_approved() {
     let other = world.app.agent("other").await;
     world.app.grant("other", "s").await;
     world.app.admin("POST", "/v1/agents/other/bearer", json!({"allow": true})).await.ok();
-    let elsewhere = super::world::Client::of(&other).await;
+    let elsewhere = Client::of(&other).await;
     let stays = ask(&world, &elsewhere, 342).await;
 
     let asked = json!({"scope": "agent", "subject": "helper", "reason": "odd refunds"});
@@ -69,4 +75,36 @@ async fn erasing_a_body_erases_what_people_were_shown() {
         looked += 1;
     }
     assert!(looked > 0);
+}
+
+/// What a trigger contains is closed at once, too, and not when somebody looks the next time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_trigger_contains_asks_nobody_any_more() {
+    let rule = json!({"name": "loop", "when": {"refusals": 3, "within": "1m"}, "do": "contain"});
+    let builder = TestApp::builder().policy("approvals.cedar", POLICY).clock(Arc::new(WallClock));
+    let world = World::of(builder.config(|config| config.triggers = vec![serde_json::from_value(rule).unwrap()])).await;
+    for name in ["first", "second", "third"] {
+        let agent = world.app.agent(name).await;
+        world.app.grant(name, "s").await;
+        world.app.admin("POST", &format!("/v1/agents/{name}/bearer"), json!({"allow": true})).await.ok();
+        let client = Client::of(&agent).await;
+        let id = ask(&world, &client, 340).await;
+        for _ in 0..3 {
+            assert!(!ran(&client.refund(6_000).await));
+        }
+        let mut contained = None;
+        loop {
+            let found = list(&world.app, "/v1/containments").await;
+            if contained.is_none() && found.iter().any(|item| item["subject"] == name) {
+                contained = Some(WallClock.now());
+            }
+            let state = world.app.admin("GET", &format!("/v1/approvals/{id}"), Value::Null).await.ok();
+            if state["state"] == "cancelled" {
+                break;
+            }
+            let since = contained.map_or(Span(0), |at| WallClock.now() - at);
+            assert!(since < Span::seconds(1), "{name} was contained, and people are still asked: {state:#}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }

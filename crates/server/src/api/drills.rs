@@ -8,9 +8,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::{Extension, Json};
 use chancery_model::problem::{BAD_CONTAINMENT, INTERNAL, Problem};
-use chancery_model::{Change, ContainmentId, DecisionId, Draft, Kind, Scope, Who};
-use chancery_oversee::containment::{Wanted, contain, lift};
-use chancery_oversee::oversight::DRILL;
+use chancery_model::{Change, Containment, ContainmentId, DecisionId, Draft, Kind, Scope, Span, Who};
+use chancery_oversee::containment::{ContainError, Wanted, contain, lift_drill};
+use chancery_store::containments;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -19,6 +19,9 @@ use crate::door::admin::Peer;
 use crate::failure::{Answer, Failure};
 use crate::input::Body;
 use crate::rooms::Rooms;
+
+/// A drill takes no longer: its containment is confirmed, or not, within some seconds.
+const LONGEST: Span = Span::minutes(1);
 
 /// The agent that is stopped for it.
 #[derive(Debug, Deserialize)]
@@ -45,7 +48,7 @@ pub(crate) async fn handle(
     Extension(peer): Extension<Peer>,
     Body(asked): Body<Asked>,
 ) -> Answer<Json<Drilled>> {
-    let (reach, by) = (Reach::begin(&rooms), format!("{DRILL}{}", peer.actor()));
+    let (reach, by) = (Reach::begin(&rooms), format!("{}{}", Containment::DRILL, peer.actor()));
     let wanted = Wanted {
         scope: Scope::Agent,
         subject: &asked.agent,
@@ -65,23 +68,42 @@ pub(crate) async fn handle(
         if let Ok(thrown) = &thrown {
             note(&rooms, thrown, &by).await;
         }
-        lift(rooms.means(), id.as_str(), &by, "the drill is over").await?;
-        let entry = ended(&rooms, thrown.as_ref().ok(), (&id, &agent), by).await?;
+        lift_drill(rooms.means(), id.as_str(), &by, "the drill is over").await?;
+        let entry = ended(&rooms, after(thrown.as_ref().ok(), &agent), &id, by).await?;
         Ok::<_, Failure>(Drilled { containment: id, agent, entry, thrown: thrown?.measured() })
     };
     let drilled = tokio::spawn(exercise).await;
     Ok(Json(drilled.map_err(|e| Problem::new(INTERNAL, e.to_string()))??))
 }
 
+/// Lets go what a drill has stopped whose process went away in the middle: nobody else would.
+pub(crate) async fn end_interrupted(rooms: &Rooms) -> Answer<()> {
+    for left in containments::standing(&rooms.store).await? {
+        if !left.is_drill() || rooms.clock.now() - left.at < LONGEST {
+            continue;
+        }
+        let lifted = lift_drill(rooms.means(), left.id.as_str(), &left.by, "the drill was interrupted").await;
+        if lifted.map_err(problem)?.already {
+            continue;
+        }
+        let mut came_to = after(None, &left.subject);
+        came_to["interrupted"] = true.into();
+        ended(rooms, came_to, &left.id, left.by).await?;
+    }
+    Ok(())
+}
+
+fn problem(error: ContainError) -> Problem {
+    Problem::new(error.row(), error.to_string())
+}
+
 /// What it came to. One that was not acknowledged has no time.
-async fn ended(
-    rooms: &Rooms,
-    thrown: Option<&Thrown>,
-    (id, agent): (&ContainmentId, &str),
-    by: String,
-) -> Answer<DecisionId> {
+fn after(thrown: Option<&Thrown>, agent: &str) -> Value {
     let unconfirmed = || json!({ "acknowledged": false, "scope": Scope::Agent, "subject": agent });
-    let mut after = thrown.map_or_else(unconfirmed, Thrown::measured);
+    thrown.map_or_else(unconfirmed, Thrown::measured)
+}
+
+async fn ended(rooms: &Rooms, mut after: Value, id: &ContainmentId, by: String) -> Answer<DecisionId> {
     after["containment"] = id.as_str().into();
     let change =
         Change { noun: "drill".to_owned(), id: id.to_string(), verb: "end".to_owned(), after: Some(after.to_string()) };

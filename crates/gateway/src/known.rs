@@ -149,6 +149,7 @@ impl Known {
     /// It is a dry run of this.
     pub(crate) fn rehearses(&mut self, about: &Intent) {
         let tool = about.tool_name().unwrap_or(&about.server);
+        self.draft.what.action = Some(What::DRY_RUN.to_owned());
         self.draft.detail = Some(format!("a dry run of {tool}, for those who are asked to approve that"));
     }
 

@@ -89,6 +89,9 @@ impl Gateway {
                 self.meters.restore(meter, used, draft.at);
             }
         }
+        if draft.what.is_dry_run() {
+            return;
+        }
         let flow = draft.authority.flow.as_deref().or(draft.authority.session.as_deref());
         let (Some(flow), Some(server), Some(tool), Some(ended)) =
             (flow, &draft.what.server, &draft.what.tool, draft.result)

@@ -85,6 +85,16 @@ pub struct What {
     pub fields: BTreeMap<String, String>,
 }
 
+impl What {
+    /// The action of a call that only asks what another one would do.
+    pub const DRY_RUN: &'static str = "dry-run";
+
+    /// Is it such a call? It counts as nothing that was done.
+    pub fn is_dry_run(&self) -> bool {
+        self.action.as_deref() == Some(Self::DRY_RUN)
+    }
+}
+
 /// Why it was done.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Why {

@@ -13,6 +13,10 @@ const BY_ARGUMENT: &str = r#"
 forbid (principal, action == Action::"s/refund", resource)
 when { context.args.amount > 200 && !(context.args has dry_run && context.args.dry_run) }
 unless { context.approval.granted };
+
+@id("refund-first")
+forbid (principal, action == Action::"s/echo", resource)
+unless { context.session.done.contains("s/refund") };
 "#;
 
 fn tool(name: &str, properties: Value) -> Value {
@@ -94,6 +98,7 @@ async fn the_upstream_is_asked_once_and_people_see_what_it_says() {
         "{intent:#}"
     );
     assert!(intent.to_string().contains("a dry run of refund"), "{intent:#}");
+    assert_eq!(intent["action"], "dry-run");
     let sent = world.upstream.calls()[0].header("chancery-intent").unwrap().to_owned();
     assert_eq!(dry_run["entry"], sent.as_str());
 
@@ -108,18 +113,22 @@ async fn the_upstream_is_asked_once_and_people_see_what_it_says() {
 
 #[tokio::test]
 async fn a_tool_may_be_rehearsed_by_an_argument_that_it_knows() {
+    let echo = json!({"name": "echo", "description": "Says it back.", "inputSchema": {"type": "object"}});
     let with = json!({"order": {"type": "string"}, "amount": {"type": "integer"}, "dry_run": {"type": "boolean"}});
     let by = || Rehearsal::Argument("dry_run".into());
-    let world_of = async |refund: Value| world(BY_ARGUMENT, json!([refund]), by()).await;
+    let world_of = async |refund: Value| world(BY_ARGUMENT, json!([refund, echo]), by()).await;
     let knows = world_of(tool("refund", with)).await;
     let client = knows.client().await;
     assert_eq!(refused(&client.refund(340).await).0, "C2002");
+    let said = client.call("echo", json!({"text": "sent"}), json!({})).await;
+    assert_eq!(refused(&said).0, "C2001", "nothing was refunded yet: {said}");
     assert_eq!(called(&knows), [("refund".to_owned(), json!({"amount": 340, "dry_run": true, "order": "o-1"}))]);
     let asked_of = asked(&knows).await;
     assert_eq!(asked_of["dry_run"]["argument"], "dry_run", "{asked_of:#}");
     assert_eq!(knows.say("fin", asked_of["id"].as_str().unwrap(), "approve").await.status, 200);
     assert!(ran(&client.refund(340).await));
     assert_eq!(called(&knows)[1], ("refund".to_owned(), json!({"amount": 340, "order": "o-1"})), "without it");
+    assert!(ran(&client.call("echo", json!({"text": "sent"}), json!({})).await), "now it was");
 
     // One that does not know the argument, and lets everything through, would simply do it.
     let mut lax = plain("refund");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chancery_model::{Approval, Kind, Span};
 use chancery_oversee::approvals::{median, numbers};
-use chancery_record::Filter;
+use chancery_record::{Filter, Found};
 use chancery_store::bodies;
 
 use crate::rooms::Rooms;
@@ -33,7 +33,8 @@ pub(super) async fn of(rooms: &Rooms, approval: &Approval) -> History {
         since: Some(rooms.clock.now() - Span::days(7)),
         ..Filter::default()
     };
-    let found = rooms.recorder.search(&filter, WEEK).await.unwrap_or_default();
+    let done = |found: &Found| !found.entry.draft.what.is_dry_run();
+    let found = rooms.recorder.search_those(&filter, &done, WEEK).await.unwrap_or_default();
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for intent in &found {
         let kept = bodies::get(&rooms.store, intent.position).await.unwrap_or_default();

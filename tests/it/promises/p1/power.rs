@@ -138,6 +138,15 @@ pub fn disk_or_skip(file_system: &str, cuts: u64) -> Option<Disk> {
     }
 }
 
+/// Whether system calls can be made to fail here, or a loud word that they cannot.
+pub fn strace_or_skip(what: &str) -> bool {
+    let why = run("strace", &["--version".as_ref()]).err();
+    if let Some(why) = &why {
+        println!("skipped: P1, {what}: {why}");
+    }
+    why.is_none()
+}
+
 fn survives(file_system: &str) {
     let cuts = if size() == Size::Full { 100 } else { 5 };
     let Some(disk) = disk_or_skip(file_system, cuts) else { return };
@@ -150,8 +159,8 @@ fn survives(file_system: &str) {
 /// The same with syncs that do nothing.
 fn loses_without_syncs(file_system: &str) {
     let Some(disk) = disk_or_skip(file_system, 10) else { return };
-    if let Err(why) = run("strace", &["--version".as_ref()]) {
-        return println!("skipped: P1, negative control of the power cuts on {file_system}: {why}");
+    if !strace_or_skip(&format!("negative control of the power cuts on {file_system}")) {
+        return;
     }
     let (cuts, acknowledged, breach) = cut_again_and_again(disk, 10, &NO_SYNCS).unwrap();
     let breach = breach.expect("10 power cuts did not show that nothing was synced");

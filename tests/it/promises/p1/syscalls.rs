@@ -9,6 +9,7 @@ use chancery_it::{Seeded, WallClock};
 use chancery_model::{Body, Draft, Timestamp};
 use chancery_store::{Config, Store};
 
+use super::power::strace_or_skip;
 use super::subject::{Subject, command};
 use super::{ACKNOWLEDGED, Seen, block_on};
 use crate::promises::{Size, size};
@@ -105,17 +106,9 @@ fn one_append(template: &Path, history: &Seen, fault: Fault, mode: &[&str]) -> (
     (met, ACKNOWLEDGED.check(dir.path(), &seen).err())
 }
 
-fn strace_or_skip() -> bool {
-    let there = command("strace").arg("--version").output().is_ok_and(|o| o.status.success());
-    if !there {
-        println!("skipped: P1, faults at every system call: there is no `strace` here");
-    }
-    there
-}
-
 #[test]
 fn no_fault_at_any_system_call_of_an_append_makes_a_false_acknowledgement() {
-    if !strace_or_skip() {
+    if !strace_or_skip("faults at every system call") {
         return;
     }
     let template = tempfile::tempdir().unwrap();
@@ -142,7 +135,7 @@ fn no_fault_at_any_system_call_of_an_append_makes_a_false_acknowledgement() {
 /// thousands of writes a sample is, and only at full size.
 #[test]
 fn no_fault_while_the_log_is_folded_makes_a_false_acknowledgement() {
-    if !strace_or_skip() {
+    if !strace_or_skip("faults at every system call") {
         return;
     }
     let template = tempfile::tempdir().unwrap();
@@ -167,7 +160,7 @@ fn no_fault_while_the_log_is_folded_makes_a_false_acknowledgement() {
 
 #[test]
 fn acknowledging_before_the_first_write_would_be_noticed() {
-    if !strace_or_skip() {
+    if !strace_or_skip("faults at every system call") {
         return;
     }
     let template = tempfile::tempdir().unwrap();

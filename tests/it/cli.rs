@@ -18,7 +18,7 @@ use tokio::process::Command;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The built program, beside this test binary.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let here = std::env::current_exe().expect("this test's path");
     let target = here.ancestors().nth(2).expect("the target directory");
     let path = target.join(name);

@@ -4,6 +4,7 @@
 mod acme;
 mod authzen;
 mod cli;
+mod discover;
 mod federation;
 mod front;
 mod gateway;

@@ -11,9 +11,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
-    admin, agent, approval, blueprint, break_glass, channel, completion, connection, containment, demo, doctor, drill,
-    finding, grant, group, key, log, node, oversight, person, policy, proposal, secret, serve, session, signal, tool,
-    trust, why,
+    admin, agent, approval, blueprint, break_glass, channel, completion, connection, containment, demo, discover,
+    doctor, drill, finding, grant, group, key, log, node, oversight, person, policy, proposal, secret, serve, session,
+    signal, tool, trust, why,
 };
 use crate::{mcp, verbs};
 
@@ -139,6 +139,9 @@ pub enum Verb {
     /// Security events to others and from others (Shared Signals Framework)
     #[command(subcommand)]
     Signal(signal::Verb),
+    /// Find agents, servers and credentials that nobody registered
+    #[command(subcommand)]
+    Discover(discover::Verb),
     /// What is wrong with identities and tools
     #[command(subcommand)]
     Finding(finding::Verb),

@@ -18,6 +18,7 @@ pub mod completion;
 pub mod connection;
 pub mod containment;
 pub mod demo;
+pub mod discover;
 pub mod doctor;
 pub mod drill;
 pub mod finding;
@@ -107,6 +108,7 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Finding(verb) => finding::run(context, verb).await,
         Verb::Key(verb) => key::run(context, verb).await,
         Verb::Mcp(verb) => crate::mcp::run(context, verb).await,
+        Verb::Discover(verb) => discover::run(context, verb),
         Verb::Doctor(args) => doctor::run(context, args).await,
         Verb::Completion(args) => completion::run(context, args),
     }

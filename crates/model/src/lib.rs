@@ -20,6 +20,7 @@ mod finding;
 mod grant;
 mod group;
 mod id;
+mod inventory;
 mod json;
 mod limit;
 mod login;
@@ -61,6 +62,7 @@ pub use id::{
     AgentId, ApprovalId, AskId, BadId, BlueprintId, BreakGlassId, ContainmentId, DecisionId, GrantId, GroupId, HeldId,
     LoginId, PasskeyId, PersonId, ProposalId, SessionId, StandInId, StreamId,
 };
+pub use inventory::{EdgeKind, NodeKind};
 pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};
 pub use limit::{BadLimits, Bound, Covered, LIMITS, Limit};
 pub use login::{LOGIN_IDLE, LOGIN_MAXIMUM, Login};

@@ -44,4 +44,6 @@ pub enum Changed {
     Containment(Arc<Containment>),
     /// Opened, ended, reviewed.
     BreakGlass(Arc<BreakGlass>),
+    /// Something else is known of what lives in other systems: there are observations up to this number.
+    Inventory(u64),
 }

@@ -141,6 +141,27 @@ pub struct Change {
 }
 
 impl Change {
+    /// The entry of a change that `actor` makes: what is changed (noun and id), how, and what it is now, without secrets.
+    #[must_use]
+    pub fn drafted(
+        at: Timestamp,
+        actor: &str,
+        (noun, id, verb): (&str, &str, &str),
+        reason: Option<&str>,
+        after: &impl serde::Serialize,
+    ) -> Draft {
+        let after = serde_json::to_value(after).ok().and_then(|value| crate::canonical(&value).ok());
+        let after = after.map(|json| String::from_utf8_lossy(&json).into_owned());
+        Draft {
+            kind: Kind::Change,
+            at,
+            who: Who { human: Some(actor.to_owned()), ..Who::default() },
+            why: Why { reason: reason.map(str::to_owned), trace: None },
+            change: Some(Self { noun: noun.to_owned(), id: id.to_owned(), verb: verb.to_owned(), after }),
+            ..Draft::default()
+        }
+    }
+
     /// The change that erases the body `name` of the entry at `position`.
     pub fn erasure(position: Position, name: &str) -> Self {
         let id = format!("{}/{name}", DecisionId(position));

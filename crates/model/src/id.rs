@@ -133,6 +133,10 @@ id!(
     /// Somebody in somebody else's place for a while.
     StandInId, "sti_", "a stand-in"
 );
+id!(
+    /// A look at a source.
+    SweepId, "swp_", "a sweep"
+);
 
 fn unique(now: Timestamp, random: &dyn Random) -> String {
     let millis = u64::try_from(now.0 / 1000).unwrap_or(0);

@@ -35,6 +35,7 @@ mod secret;
 mod session;
 mod signal;
 mod stand_in;
+mod sweep;
 mod time;
 mod tool;
 mod trust;
@@ -60,7 +61,7 @@ pub use grant::{Grant, GrantMode};
 pub use group::Group;
 pub use id::{
     AgentId, ApprovalId, AskId, BadId, BlueprintId, BreakGlassId, ContainmentId, DecisionId, GrantId, GroupId, HeldId,
-    LoginId, PasskeyId, PersonId, ProposalId, SessionId, StandInId, StreamId,
+    LoginId, PasskeyId, PersonId, ProposalId, SessionId, StandInId, StreamId, SweepId,
 };
 pub use inventory::{EdgeKind, NodeKind};
 pub use json::{ArgumentsRefused, Limits, canonical, folded, parse_strict};
@@ -77,6 +78,10 @@ pub use secret::Secret;
 pub use session::{Session, SessionEnded, SessionState};
 pub use signal::{Delivery, HeldSignal, SignalAction, SignalStream, StreamStatus};
 pub use stand_in::StandIn;
+pub use sweep::{
+    BadUrn, Body as ObjectBody, Coverage, CoverageStatus, Gap, LastUsed, Link, Object, ObjectState, Sweep, SweepStatus,
+    Urn,
+};
 pub use time::{Clock, Span, Timestamp};
 pub use tool::{Server, Tool, ToolState};
 pub use trust::{TrustKind, TrustSource};

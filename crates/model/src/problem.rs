@@ -338,6 +338,22 @@ table! {
     TASK_EXPIRED = "C2064", 410, "the access request has expired",
         "evaluate it again, and send a new request";
 
+    /// A sweep that cannot be taken.
+    SWEEP_REFUSED = "C2901", 409, "the sweep is refused",
+        "wait until the other one is over (`chancery discover sweeps`), then sweep again";
+    /// No such sweep.
+    NO_SWEEP = "C2902", 404, "no such sweep",
+        "see `chancery discover sweeps`";
+    /// Nothing is held, or not any more.
+    NOTHING_HELD = "C2903", 409, "there is nothing to say yes to",
+        "see `chancery discover sweeps`: HELD counts what waits for an answer";
+    /// Nothing in the inventory is called so.
+    NO_OBJECT = "C2904", 404, "nothing in the inventory is called so",
+        "look for it: `chancery inventory list --text PART`";
+    /// Several things are called so.
+    SEVERAL_OBJECTS = "C2905", 409, "several things in the inventory are called so",
+        "name one by its URN: `chancery inventory list --text NAME -o wide`";
+
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",
         "mend it and run `chancery policy check`";

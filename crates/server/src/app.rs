@@ -575,7 +575,8 @@ fn follow(engine: &Engine, changed: &Changed) {
         | Changed::TrustSource(_)
         | Changed::Connection(_)
         | Changed::Containment(_)
-        | Changed::BreakGlass(_) => {}
+        | Changed::BreakGlass(_)
+        | Changed::Inventory(_) => {}
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::row::{Columns, Row, damaged, int, json, word};
 use crate::sql::{Engine, no_nul};
-use crate::{Reader, StoreError, Tx};
+use crate::{Reader, StoreError, Tx, bulk};
 
 /// The columns, and which of them are numbers.
 const COLUMNS: [(&str, bool); 17] = [
@@ -40,19 +40,9 @@ pub async fn insert(tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The text that adds all that [`rows`] put into this parameter. It is made of constants only.
+/// The text that adds all that [`rows`] put into this parameter.
 pub(crate) fn insert_sql(engine: Engine, parameter: &str) -> String {
-    let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
-    let value = |(at, (_, number)): (usize, &(&str, bool))| match engine {
-        Engine::Postgres if *number => format!("CAST(value ->> {at} AS BIGINT)"),
-        _ => format!("value ->> {at}"),
-    };
-    let values: Vec<String> = COLUMNS.iter().enumerate().map(value).collect();
-    let from = match engine {
-        Engine::Sqlite => format!("json_each({parameter})"),
-        Engine::Postgres => format!("json_array_elements(CAST({parameter} AS JSON)) AS opened (value)"),
-    };
-    format!("INSERT INTO sessions ({}) SELECT {} FROM {from}", names.join(", "), values.join(", "))
+    bulk::insert(engine, "sessions", &COLUMNS, parameter)
 }
 
 /// Refuses what the database would: by then it would be everybody's error.

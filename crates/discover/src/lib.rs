@@ -1,0 +1,26 @@
+//! Sweeps become one truthful inventory of what acts, with what, on what.
+//!
+//! An [`Intake`] writes down what a source says it has, and judges what it no longer says: only what was completely looked at
+//! can make anything missing. [`Discovery`] answers from what was written down: what is there, what was known when, and, over
+//! the [identity graph](chancery_graph), who can reach what.
+
+mod answer;
+mod ask;
+mod discovery;
+mod error;
+mod intake;
+mod inventory;
+mod judge;
+mod own;
+mod scan;
+
+pub use ask::{Answer, Asked, At, Found, Hop, Question, Way, Without};
+pub use discovery::Discovery;
+pub use error::DiscoverError;
+pub use intake::{Ended, Intake, Opening};
+pub use inventory::Inventory;
+pub use own::{OWN, own_urn};
+pub use scan::{FILES, Swept, swept};
+
+#[cfg(test)]
+mod tests;

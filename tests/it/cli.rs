@@ -33,14 +33,14 @@ pub(crate) struct Desk {
 }
 
 /// What a command left behind.
-struct Done {
-    exit: i32,
+pub(crate) struct Done {
+    pub(crate) exit: i32,
     out: String,
-    err: String,
+    pub(crate) err: String,
 }
 
 impl Desk {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let upstream = HttpUpstream::start().await;
         let app = on_real_time(TestApp::builder()).http("crm", &upstream).start().await;
         Self { app, upstream }
@@ -79,7 +79,7 @@ impl Desk {
         Done::of(ended.expect("it ends in time").expect("it ends"))
     }
 
-    async fn run(&self, words: &str) -> Done {
+    pub(crate) async fn run(&self, words: &str) -> Done {
         self.run_with(&words.split_whitespace().collect::<Vec<_>>(), "").await
     }
 
@@ -90,13 +90,13 @@ impl Desk {
         done.out
     }
 
-    async fn json(&self, words: &str) -> Value {
+    pub(crate) async fn json(&self, words: &str) -> Value {
         let text = self.ok(&format!("{words} -o json")).await;
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{words}: {e}: {text}"))
     }
 
     /// Registers an agent and enrols its key on this machine.
-    async fn enrolled(&self, name: &str) {
+    pub(crate) async fn enrolled(&self, name: &str) {
         self.ok(&format!("agent register {name} --sponsor m@example.com --owner l@example.com --purpose x --enrol"))
             .await;
     }

@@ -1,6 +1,7 @@
 //! Discovery, through the command line.
 
 mod corpora;
+mod inventory;
 mod scan;
 
 use std::path::Path;

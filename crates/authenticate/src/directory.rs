@@ -192,7 +192,8 @@ impl Directory {
             | Changed::TrustSource(_)
             | Changed::Grant(_)
             | Changed::Tool(_)
-            | Changed::Connection(_) => {}
+            | Changed::Connection(_)
+            | Changed::Inventory(_) => {}
         }
         if may_stop(changed) {
             self.stops.notify_waiters();

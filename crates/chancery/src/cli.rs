@@ -12,8 +12,8 @@ use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::{
     admin, agent, approval, blueprint, break_glass, channel, completion, connection, containment, demo, discover,
-    doctor, drill, finding, grant, group, key, log, node, oversight, person, policy, proposal, secret, serve, session,
-    signal, tool, trust, why,
+    doctor, drill, finding, grant, group, inventory, key, log, node, oversight, person, policy, proposal, reach,
+    secret, serve, session, signal, tool, trust, why,
 };
 use crate::{mcp, verbs};
 
@@ -142,6 +142,12 @@ pub enum Verb {
     /// Find agents, servers and credentials that nobody registered
     #[command(subcommand)]
     Discover(discover::Verb),
+    /// What is known of other systems: what is there, what is missing, what was known when
+    #[command(subcommand)]
+    Inventory(inventory::Verb),
+    /// Who can reach what, by which way, and what breaks when something is revoked
+    #[command(subcommand)]
+    Reach(reach::Verb),
     /// What is wrong with identities and tools
     #[command(subcommand)]
     Finding(finding::Verb),

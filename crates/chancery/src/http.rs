@@ -56,24 +56,27 @@ impl Admin {
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Done<Value> {
-        let response = self.send(method, path, body).await?;
-        if !response.status().is_success() {
-            return Err(refusal(response).await);
-        }
-        let bytes = whole(response).await?;
-        if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes).map_err(bad_answer) }
+        answer(self.send(method, path, body).await?).await
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Done<Response<Incoming>> {
+        self.send_bytes(method, path, Bytes::from(body.map(Value::to_string).unwrap_or_default())).await
+    }
+
+    /// Hands over documents, one a line.
+    pub async fn post_lines(&self, path: &str, lines: Vec<u8>) -> Done<Value> {
+        answer(self.send_bytes(Method::POST, path, lines.into()).await?).await
+    }
+
+    async fn send_bytes(&self, method: Method, path: &str, bytes: Bytes) -> Done<Response<Incoming>> {
         let unreachable = |e: std::io::Error| Failure::new(UNREACHABLE, format!("{}: {e}", self.socket.display()));
         let stream = UnixStream::connect(&self.socket).await.map_err(unreachable)?;
-        let bytes = body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(bytes)))
+            .body(Full::new(bytes))
             .map_err(bad_answer)?;
         exchange(TokioIo::new(stream), request).await
     }
@@ -97,6 +100,15 @@ where
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(bad_answer)?;
     tokio::spawn(connection);
     sender.send_request(request).await.map_err(bad_answer)
+}
+
+/// The document of an answer; what a server refuses is a failure.
+async fn answer(response: Response<Incoming>) -> Done<Value> {
+    if !response.status().is_success() {
+        return Err(refusal(response).await);
+    }
+    let bytes = whole(response).await?;
+    if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes).map_err(bad_answer) }
 }
 
 async fn whole(response: Response<Incoming>) -> Done<Bytes> {

@@ -24,6 +24,7 @@ pub mod drill;
 pub mod finding;
 pub mod grant;
 pub mod group;
+pub mod inventory;
 pub mod key;
 pub mod log;
 pub mod manifest;
@@ -32,6 +33,7 @@ pub mod oversight;
 pub mod person;
 pub mod policy;
 pub mod proposal;
+pub mod reach;
 pub mod secret;
 pub mod serve;
 pub mod session;
@@ -108,7 +110,9 @@ async fn perform(context: &Context, verb: &Verb) -> Done {
         Verb::Finding(verb) => finding::run(context, verb).await,
         Verb::Key(verb) => key::run(context, verb).await,
         Verb::Mcp(verb) => crate::mcp::run(context, verb).await,
-        Verb::Discover(verb) => discover::run(context, verb),
+        Verb::Discover(verb) => discover::run(context, verb).await,
+        Verb::Inventory(verb) => inventory::run(context, verb).await,
+        Verb::Reach(verb) => reach::run(context, verb).await,
         Verb::Doctor(args) => doctor::run(context, args).await,
         Verb::Completion(args) => completion::run(context, args),
     }

@@ -270,7 +270,7 @@ impl Inventory {
         match self.called(name)[..] {
             [] => Err(none()),
             [one] => self.node(one).ok_or_else(none),
-            [ref some @ ..] => {
+            ref some => {
                 let urns = some.iter().take(3).map(|urn| (*urn).to_owned()).collect();
                 Err(DiscoverError::Several { name: name.to_owned(), urns })
             }

@@ -32,7 +32,7 @@ impl Inventory {
         let mut edges = Vec::new();
         for object in objects {
             let node = inventory.enter(&object)?;
-            for link in stating(object) {
+            for link in stating(&object) {
                 edges.push((node, link.kind, inventory.end(&link.to)?));
             }
         }

@@ -11,6 +11,7 @@ mod error;
 mod intake;
 mod inventory;
 mod judge;
+mod listing;
 mod own;
 mod scan;
 
@@ -19,6 +20,7 @@ pub use discovery::Discovery;
 pub use error::DiscoverError;
 pub use intake::{Ended, Intake, Opening};
 pub use inventory::Inventory;
+pub use listing::Listed;
 pub use own::{OWN, own_urn};
 pub use scan::{FILES, Swept, swept};
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post, put};
 
 use self::manifests::Whose;
@@ -22,11 +23,13 @@ pub(crate) mod drills;
 pub(crate) mod enrolments;
 pub(crate) mod findings;
 pub(crate) mod grants;
+pub(crate) mod graph;
 pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod manifests;
 pub(crate) mod nodes;
+pub(crate) mod objects;
 pub(crate) mod oversight;
 pub(crate) mod people;
 pub(crate) mod policies;
@@ -36,6 +39,7 @@ pub(crate) mod sessions;
 pub(crate) mod signals;
 pub(crate) mod stand_ins;
 pub(crate) mod status;
+pub(crate) mod sweeps;
 pub(crate) mod tools;
 pub(crate) mod trust_sources;
 
@@ -130,6 +134,13 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/proposals/{id}/confirm", post(proposals::confirm))
         .route("/v1/proposals/{id}/withdraw", post(proposals::withdraw))
         .route("/v1/findings", get(findings::list::handle))
+        .route("/v1/sweeps", get(sweeps::list::handle).post(sweeps::take::handle).layer(DefaultBodyLimit::disable()))
+        .route("/v1/sweeps/{id}", get(sweeps::list::get))
+        .route("/v1/sweeps/{id}/accept", post(sweeps::accept::handle))
+        .route("/v1/objects", get(objects::list))
+        .route("/v1/objects/{urn}", get(objects::get))
+        .route("/v1/objects/{urn}/history", get(objects::history))
+        .route("/v1/graph/{question}", get(graph::handle))
         .route("/v1/channels", get(channels::list::handle))
         .route("/v1/channels/{name}/test", post(channels::test::handle))
         .route("/v1/channels/{name}/retry", post(channels::retry::handle))

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chancery_authenticate::spiffe::Domain;
 use chancery_authenticate::{Authenticator, ByCertificate, LogKey, Vault};
 use chancery_authorize::{Engine, EntityRef, Files, Question, Snapshot, Sources};
+use chancery_discover::Discovery;
 use chancery_fetch::Fetcher;
 use chancery_gateway::{Gateway, Parts};
 use chancery_model::problem::{BAD_CONFIG, CONTAINED, INTERNAL, Problem, Row, STORE_FAILED, UNSAFE_CONFIG};
@@ -451,6 +452,7 @@ async fn open_rooms(
     contact(&gateway).await;
     let registrar =
         Registrar::new(settings::register(&config, &url), store.clone(), Arc::clone(&clock), Arc::clone(&random));
+    let discovery = Discovery::new(&store, Arc::clone(&clock), Arc::clone(&random));
     let told = tell::Rooms { store: &store, vault: &vault, fetcher: &fetcher, clock: &clock, random: &random };
     let notifier = tell::open(&config, &url, &told).await?;
     let triggers = tell::watch(&config, &gateway, &told);
@@ -476,6 +478,7 @@ async fn open_rooms(
         recorder,
         approvals,
         registrar,
+        discovery,
         gateway,
         pushed,
         notifier,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chancery_authenticate::{Authenticator, Vault};
 use chancery_authorize::Engine;
+use chancery_discover::Discovery;
 use chancery_fetch::Fetcher;
 use chancery_gateway::Gateway;
 use chancery_model::{Clock, Person, Random, Role, StandIn, Timestamp};
@@ -44,6 +45,8 @@ pub(crate) struct Rooms {
     pub(crate) recorder: Recorder,
     pub(crate) approvals: Arc<Approvals>,
     pub(crate) registrar: Registrar,
+    /// What is known of other systems.
+    pub(crate) discovery: Discovery,
     pub(crate) gateway: Arc<Gateway>,
     /// Tells other enforcers what is contained.
     pub(crate) pushed: Pushed,

@@ -81,10 +81,11 @@ pub async fn newest(
     from.into().one(crate::sql(text).bind(source).bind(scope), read).await
 }
 
-/// All of a source and scope that ended, newest first.
+/// The newest hundred of a source and scope that ended, newest first.
 pub async fn ended(from: impl Into<Reader<'_>>, (source, scope): (&str, &str)) -> Result<Vec<Sweep>, StoreError> {
     let sql = crate::sql(
-        "SELECT * FROM sweeps WHERE source = $1 AND scope = $2 AND status <> 'running' ORDER BY observed_at DESC, id DESC",
+        "SELECT * FROM sweeps WHERE source = $1 AND scope = $2 AND status <> 'running' \
+         ORDER BY observed_at DESC, id DESC LIMIT 100",
     );
     from.into().all(sql.bind(source).bind(scope), read).await
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::Scanner;
 
-fn place(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn place(files: &[(&str, &str)]) -> TempDir {
     let place = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = place.path().join(path);

@@ -40,9 +40,9 @@ fn routes() -> Vec<(String, String)> {
 /// The address of something that is not there; of the one agent where an agent is meant.
 fn concrete(path: &str) -> String {
     let name = if path.starts_with("/v1/agents/") { "kept" } else { "ghost" };
-    let parts = [("{name}", name), ("{role}", "admin"), ("{level}", "0"), ("{index}", "0")];
+    let parts = [("{name}", name), ("{role}", "admin"), ("{level}", "0"), ("{index}", "0"), ("{question}", "reach")];
     let path = parts.iter().fold(path.to_owned(), |path, (from, to)| path.replace(from, to));
-    let rest = ["{id}", "{person}", "{server}"];
+    let rest = ["{id}", "{person}", "{server}", "{urn}"];
     rest.iter().fold(path, |path, from| path.replace(from, "ghost"))
 }
 

@@ -6,12 +6,16 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use chancery_connectors::{FingerprintKey, Options, Report, SCHEMA, scan};
-use chancery_model::problem::UNSAFE_CONFIG;
+use chancery_discover::{FILES, swept};
+use chancery_model::Timestamp;
+use chancery_model::problem::{BAD_FIELD, UNSAFE_CONFIG};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::agent::items;
 use crate::context::Context;
 use crate::failure::{Done, Failure};
+use crate::http::encoded;
 use crate::output::{Column, column, wide};
 
 /// What can be discovered.
@@ -22,15 +26,26 @@ pub enum Verb {
     Scan(Scan),
     /// Print the JSON Schema of what `scan -o json` prints
     Schema,
+    /// List what was looked at: the newest sweep of each source and scope
+    Sweeps(Sweeps),
+    /// Show one sweep, with everything it did not look at
+    Sweep(Id),
+    /// Say that what a sweep did not see, and held back because it is so much, is missing indeed
+    Accept(Accept),
 }
 
+/// Gaps that are shown.
+const SHOWN: usize = 10;
+
 const SCAN: &str = "\
-Needs no server and changes nothing. Secrets are never printed: they have a fingerprint, which is the same for the
+Needs no server and changes nothing, unless --submit hands what it saw to the server's inventory, each PATH as a scope
+of the source `files`. Secrets are never printed: they have a fingerprint, which is the same for the
 same secret under the same key. The key is made at the first scan; give all machines the same one to compare them.
 
 Examples:
   chancery discover scan ~/src
   chancery discover scan ~/.cursor ~/.config -o json > inventory.json
+  chancery discover scan --submit /etc /srv
   chancery discover scan . -o json | jq '.findings[] | select(.rule == \"SEC-1\")'";
 
 /// Where to look, and how.
@@ -45,7 +60,54 @@ pub struct Scan {
     /// The file with the 32 bytes, in hex, under which secrets are fingerprinted
     #[arg(long, value_name = "FILE")]
     fingerprint_key: Option<PathBuf>,
+    /// Hand what was seen to the server's inventory
+    #[arg(long)]
+    submit: bool,
+    /// What the inventory calls this machine [default: its host name]
+    #[arg(long, value_name = "NAME", requires = "submit")]
+    host: Option<String>,
 }
+
+/// Which sweeps.
+#[derive(Debug, Args)]
+pub struct Sweeps {
+    /// Earlier ones too
+    #[arg(long)]
+    all: bool,
+}
+
+/// One sweep.
+#[derive(Debug, Args)]
+pub struct Id {
+    /// Its id: swp_…
+    id: String,
+}
+
+/// Which one, and why.
+#[derive(Debug, Args)]
+pub struct Accept {
+    /// Its id: swp_…
+    id: String,
+    /// Why; stands in the log
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+const SWEEPS: &[Column] = &[
+    column("ID", "/id"),
+    column("SOURCE", "/source"),
+    column("SCOPE", "/scope"),
+    column("STATUS", "/status"),
+    column("OBSERVED", "/observed_at"),
+    column("SEEN", "/seen"),
+    column("NEW", "/added"),
+    column("CHANGED", "/changed"),
+    column("MISSING", "/missing"),
+    column("GONE", "/gone"),
+    column("HELD", "/held"),
+    wide("BY", "/by"),
+    wide("WHY", "/why"),
+];
 
 const COLUMNS: &[Column] = &[
     column("KIND", "/kind"),
@@ -58,15 +120,81 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Does it.
-pub fn run(context: &Context, verb: &Verb) -> Done {
+pub async fn run(context: &Context, verb: &Verb) -> Done {
     match verb {
         Verb::Schema => context.output.text(SCHEMA),
-        Verb::Scan(args) => {
-            let key = fingerprint_key(context, args.fingerprint_key.as_deref())?;
-            let options = Options { all: args.all, ..Options::default() };
-            let report = scan(&args.places, options, &key).map_err(|e| Failure::file(&e.path, e.error))?;
-            print(context, &report)
+        Verb::Scan(args) if args.submit => submit(context, args).await,
+        Verb::Scan(args) => print(context, &read(context, args, &args.places)?),
+        Verb::Sweeps(args) => {
+            let path = if args.all { "/v1/sweeps?all=true" } else { "/v1/sweeps" };
+            context.output.list(SWEEPS, items(&context.admin()?.get(path).await?))
         }
+        Verb::Sweep(args) => {
+            let sweep = context.admin()?.get(&format!("/v1/sweeps/{}", encoded(&args.id))).await?;
+            context.output.item(SWEEPS, &sweep)?;
+            tell_gaps(context, &sweep);
+            Ok(())
+        }
+        Verb::Accept(args) => {
+            let path = format!("/v1/sweeps/{}/accept", encoded(&args.id));
+            context.output.item(SWEEPS, &context.admin()?.post(&path, &json!({"reason": args.reason})).await?)
+        }
+    }
+}
+
+fn read(context: &Context, args: &Scan, places: &[PathBuf]) -> Done<Report> {
+    let key = fingerprint_key(context, args.fingerprint_key.as_deref())?;
+    let options = Options { all: args.all, ..Options::default() };
+    scan(places, options, &key).map_err(|e| Failure::file(&e.path, e.error))
+}
+
+/// Each place is a scope of its own: what one does not hold says nothing about another.
+async fn submit(context: &Context, args: &Scan) -> Done {
+    let host = match &args.host {
+        Some(host) => host.clone(),
+        None => {
+            let file = Path::new("/proc/sys/kernel/hostname");
+            fs::read_to_string(file).map_err(|e| Failure::file(file, e))?.trim().to_owned()
+        }
+    };
+    let mut sweeps = Vec::new();
+    for place in &args.places {
+        let whole = fs::canonicalize(place).map_err(|e| Failure::file(place, e))?;
+        let observed_at = context.clock.now();
+        let report = read(context, args, std::slice::from_ref(place))?;
+        let scope = format!("{host}:{}", whole.display());
+        let lines = lines(&report, &scope, observed_at)?;
+        sweeps.push(context.admin()?.post_lines("/v1/sweeps", lines).await?);
+    }
+    context.output.list(SWEEPS, &sweeps)?;
+    sweeps.iter().for_each(|sweep| tell_gaps(context, sweep));
+    Ok(())
+}
+
+/// As the server takes a sweep: of what, what was seen, what was not, what was looked at.
+fn lines(report: &Report, scope: &str, observed_at: Timestamp) -> Done<Vec<u8>> {
+    let swept = swept(report, (FILES, scope)).map_err(|e| Failure::new(BAD_FIELD, e))?;
+    let first = json!({"source": FILES, "scope": scope, "observed_at": observed_at.rfc3339()});
+    let objects = swept.objects.iter().map(|object| json!({"object": object}));
+    let gaps = swept.ended.gaps.iter().map(|gap| json!({"gap": gap}));
+    let last = json!({"end": {"coverage": swept.ended.coverage, "why": swept.ended.why}});
+    let mut text = Vec::new();
+    for line in std::iter::once(first).chain(objects).chain(gaps).chain(std::iter::once(last)) {
+        serde_json::to_writer(&mut text, &line)?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+/// What a sweep did not look at, the first of it.
+fn tell_gaps(context: &Context, sweep: &Value) {
+    let gaps = sweep["gaps"].as_array().map_or(&[][..], Vec::as_slice);
+    for gap in gaps.iter().take(SHOWN) {
+        let text = |field: &str| gap[field].as_str().unwrap_or_default().to_owned();
+        context.output.note(&format!("not looked at: {}: {}", text("path"), text("reason")));
+    }
+    if gaps.len() > SHOWN {
+        context.output.note(&format!("and {} more: see `gaps` with -o json", gaps.len() - SHOWN));
     }
 }
 
@@ -98,7 +226,6 @@ fn rows(report: &Report) -> Vec<Value> {
 
 /// What was seen, and what was not.
 fn summary(report: &Report) -> Vec<String> {
-    const SHOWN: usize = 10;
     let coverage = &report.coverage;
     let mut lines = vec![format!(
         "{} files: {} parsed, {} irrelevant, {} not understood; {} identities, {} servers, {} credentials, {} findings",

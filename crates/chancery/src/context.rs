@@ -50,7 +50,7 @@ impl Context {
         if let Some(data) = &self.global.data {
             config.data.clone_from(data);
         }
-        config.check().map_err(bad_config)?;
+        chancery_server::check(&config).map_err(bad_config)?;
         Ok(config)
     }
 

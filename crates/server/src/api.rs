@@ -45,7 +45,7 @@ pub(crate) mod trust_sources;
 
 /// Every endpoint.
 pub(crate) fn routes() -> Router<Arc<Rooms>> {
-    Router::new()
+    discovery()
         .route("/v1/agents", get(agents::list::handle).post(agents::register::handle))
         .route("/v1/agents/{name}", get(agents::get::handle))
         .route("/v1/agents/{name}/suspend", post(agents::suspend::handle))
@@ -134,6 +134,17 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/proposals/{id}/confirm", post(proposals::confirm))
         .route("/v1/proposals/{id}/withdraw", post(proposals::withdraw))
         .route("/v1/findings", get(findings::list::handle))
+        .route("/v1/channels", get(channels::list::handle))
+        .route("/v1/channels/{name}/test", post(channels::test::handle))
+        .route("/v1/channels/{name}/retry", post(channels::retry::handle))
+        .route("/v1/deliveries", get(channels::deliveries::handle))
+        .route("/v1/servers", get(servers::list::handle))
+        .route("/v1/status", get(status::handle))
+}
+
+/// What is known of other systems, and questions about it.
+fn discovery() -> Router<Arc<Rooms>> {
+    Router::new()
         .route("/v1/sweeps", get(sweeps::list::handle).post(sweeps::take::handle).layer(DefaultBodyLimit::disable()))
         .route("/v1/sweeps/{id}", get(sweeps::list::get))
         .route("/v1/sweeps/{id}/accept", post(sweeps::accept::handle))
@@ -141,10 +152,4 @@ pub(crate) fn routes() -> Router<Arc<Rooms>> {
         .route("/v1/objects/{urn}", get(objects::get))
         .route("/v1/objects/{urn}/history", get(objects::history))
         .route("/v1/graph/{question}", get(graph::handle))
-        .route("/v1/channels", get(channels::list::handle))
-        .route("/v1/channels/{name}/test", post(channels::test::handle))
-        .route("/v1/channels/{name}/retry", post(channels::retry::handle))
-        .route("/v1/deliveries", get(channels::deliveries::handle))
-        .route("/v1/servers", get(servers::list::handle))
-        .route("/v1/status", get(status::handle))
 }

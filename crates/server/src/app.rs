@@ -29,7 +29,7 @@ use crate::credentials::{Outward, Sealed};
 use crate::door::further::{Secure, Workloads};
 use crate::door::guard::Names;
 use crate::door::listen::{self, Closing};
-use crate::door::{admin, tcp};
+use crate::door::{admin, matrix, tcp};
 use crate::policies::{Policies, sha256};
 use crate::pushed::Pushed;
 use crate::rooms::{Access, Rooms};
@@ -37,7 +37,7 @@ use crate::settings;
 use crate::signals::{self, Signals};
 use crate::spiffe;
 use crate::tell;
-use crate::{Config, Role};
+use crate::{Config, ConfigError, Role};
 
 /// For requests that are under way when the server is told to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,7 +77,7 @@ impl App {
     /// Opens the data, loads the policies and opens both doors. A policy set that is not valid does not keep the
     /// server from starting: it denies everything and says why.
     pub async fn start(config: Config, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, Problem> {
-        config.check().map_err(|e| Problem::new(BAD_CONFIG, e.to_string()))?;
+        check(&config).map_err(|e| Problem::new(BAD_CONFIG, e.to_string()))?;
         let store = open_store(&config, &clock, &random).await?;
         let listener = bind(config.listen).await?;
         let address = listener.local_addr().map_err(|e| cannot_listen(config.listen, &e))?;
@@ -385,6 +385,21 @@ async fn open_workloads(
     Ok(Some(spiffe::Workloads::new(domain, &settings.workloads)))
 }
 
+/// Is this a configuration that the server starts with?
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    config.check()?;
+    for verb in &config.people.two_person {
+        if !matrix::changes(verb) {
+            let message = format!("`{verb}` is nothing that people change here");
+            return Err(ConfigError::key("people.two_person", message).hint("for example `policy.reload`"));
+        }
+    }
+    Ok(())
+}
+
 async fn open_rooms(
     config: Config,
     store: Store,
@@ -393,11 +408,10 @@ async fn open_rooms(
     random: Arc<dyn Random>,
 ) -> Result<Rooms, Problem> {
     let url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-    let people_url = settings::people_url(&config, address.port());
+    let people_url = config.people_url(address.port());
     let vault = Vault::of(&store, &config.kek, &config.data, Arc::clone(&random)).await;
     let vault = vault.map_err(|e| Problem::new(UNSAFE_CONFIG, e.to_string()))?;
-    let fetcher =
-        Fetcher::new(settings::fetch(&config)).map_err(|e| Problem::new(BAD_CONFIG, format!("fetch: {e}")))?;
+    let fetcher = Fetcher::new(config.fetching()).map_err(|e| Problem::new(BAD_CONFIG, format!("fetch: {e}")))?;
     let fetcher = Arc::new(fetcher);
     let recorder = open_record(&config, &store, &vault, &clock, &random).await?;
     let engine = open_engine(&store)?;
@@ -458,15 +472,13 @@ async fn open_rooms(
     let triggers = tell::watch(&config, &gateway, &told);
     let pushed = Pushed::open(&store).await.map_err(|e| Problem::new(STORE_FAILED, e.to_string()))?;
     let signals = open_signals(&config, &url, &told, &authenticator);
-    let closing = CancellationToken::new();
-    let started = clock.now();
     Ok(Rooms {
         config,
         random,
         access: Access::at(&url),
         url,
         people_url,
-        started,
+        started: clock.now(),
         clock,
         store,
         fetcher,
@@ -484,7 +496,7 @@ async fn open_rooms(
         notifier,
         triggers,
         workloads,
-        closing,
+        closing: CancellationToken::new(),
     })
 }
 

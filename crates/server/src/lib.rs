@@ -1,4 +1,4 @@
-//! The doors of Chancery and the wiring behind them: configuration, listeners, every HTTP handler, orderly shutdown.
+//! The doors of Chancery and the wiring behind them: listeners, every HTTP handler, orderly shutdown.
 
 mod api;
 mod app;
@@ -6,7 +6,6 @@ mod authzen;
 mod callback;
 mod chains;
 mod change;
-mod config;
 mod credentials;
 mod door;
 mod failure;
@@ -27,8 +26,8 @@ mod ssf;
 mod tell;
 mod voided;
 
-pub use app::App;
-pub use config::{
+pub use app::{App, check};
+pub use chancery_config::{
     Approvals, Command, Config, ConfigError, Delegation, Delivered, Fetch, Inject, Log, Node, Oauth, Partner, People,
     Pin, Places, Provider, Registration, Role, SignalReceiver, SignalTransmitter, Signals, SocketMode, Spiffe, Tls,
     Tokens, Transport, Upstream, Workload,

@@ -5,15 +5,6 @@ use chancery_gateway::{Inject, PinMode, ServerConfig};
 
 use crate::{Config, Partner, Pin, Provider, Registration, Transport, Upstream, ssf};
 
-/// What browsers of people call this server. A loopback address is `localhost` to them: WebAuthn takes no addresses, and a
-/// passkey is for one host name.
-pub(crate) fn people_url(config: &Config, port: u16) -> String {
-    let loopback = |url: &str| ["://127.", "://[::1]"].iter().any(|part| url.contains(part));
-    let tls = config.tls.as_ref().and_then(|tls| tls.public_url.as_ref());
-    let public = config.public_url.as_ref().filter(|url| !loopback(url)).or(tls);
-    config.people.url.as_ref().or(public).cloned().unwrap_or_else(|| format!("http://localhost:{port}"))
-}
-
 /// The room that knows who is calling.
 pub(crate) fn authenticate(config: &Config, url: &str, people: &str) -> chancery_authenticate::Config {
     let servers = config.servers.keys().map(|name| format!("{url}/mcp/{name}"));
@@ -64,17 +55,8 @@ pub(crate) fn register(config: &Config, url: &str) -> chancery_register::Config 
         registration: config.oauth.registration != Registration::Off,
         providers: config.delegation.providers.iter().map(|provider| provider.issuer.clone()).collect(),
         trust_domain: config.spiffe.as_ref().map(|spiffe| format!("spiffe://{}", spiffe.trust_domain)),
-        fetch: fetch(config),
+        fetch: config.fetching(),
         ..chancery_register::Config::default()
-    }
-}
-
-/// Documents from addresses that others named.
-pub(crate) fn fetch(config: &Config) -> chancery_fetch::Config {
-    chancery_fetch::Config {
-        allow: config.fetch.allow.clone(),
-        authorities: config.fetch.authorities.clone(),
-        ..chancery_fetch::Config::default()
     }
 }
 

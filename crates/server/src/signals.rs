@@ -15,7 +15,7 @@ use chancery_store::{BoxFuture, Store};
 use serde_json::Value;
 
 use crate::credentials::Sealed;
-use crate::{Config, Delivered, SignalTransmitter, settings};
+use crate::{Config, Delivered, SignalTransmitter};
 
 /// The table of what is sealed for streams.
 const TABLE: &str = "signal_streams";
@@ -40,7 +40,7 @@ impl Signals {
     pub(crate) fn open(config: &Config, url: &str, parts: Parts) -> Self {
         let Parts { store, vault, authenticator, fetcher, clock, random } = parts;
         let transmit =
-            TransmitConfig { issuer: url.to_owned(), receivers: receivers(config), fetch: settings::fetch(config) };
+            TransmitConfig { issuer: url.to_owned(), receivers: receivers(config), fetch: config.fetching() };
         let signs = Arc::new(Keys(Arc::clone(&authenticator)));
         let transmitter = Transmitter::new(
             transmit,

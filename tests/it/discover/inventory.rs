@@ -40,8 +40,8 @@ async fn a_leaked_key_leads_from_its_file_to_the_agent_that_is_given_it() {
     assert!(!all.contains(&secret), "a secret is in the inventory");
 
     // Whoever reads the old file has the key that the server of the other file is given.
-    let way = desk.json("reach path old/deploy.env BILLING_TOKEN").await;
-    assert!(way["code"] == "C2905" || way["way"].is_object(), "{way}");
+    let way = desk.run("reach path old/deploy.env BILLING_TOKEN").await;
+    assert!(way.err.contains("C2905"), "{}", way.err);
     let credentials = desk.json("inventory list --kind credential").await;
     let urn = |within: &str| {
         let found = credentials.as_array().unwrap().iter().find(|one| one["within"] == within).unwrap();
@@ -100,7 +100,7 @@ async fn a_file_that_cannot_be_read_hides_what_was_in_it_and_a_mass_disappearanc
     assert_eq!((&accepted["missing"], &accepted["held"]), (&json!(4), &json!(0)), "{accepted}");
     assert_eq!(desk.json("inventory list --state missing").await.as_array().unwrap().len(), 4);
     let again = desk.run(&format!("discover accept {id}")).await;
-    assert!(again.exit == 1 && again.err.contains("C2903"), "{}", again.err);
+    assert!(again.exit != 0 && again.err.contains("C2903"), "{}", again.err);
 }
 
 /// Our own nouns are in the graph, and follow what is granted and revoked.

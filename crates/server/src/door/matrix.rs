@@ -296,4 +296,18 @@ mod tests {
             assert!(!changes(none), "{none}");
         }
     }
+
+    #[test]
+    fn only_what_people_change_can_wait_for_a_second_one() {
+        let places = crate::Places { data: "/var/lib/chancery".into(), kek: "/etc/chancery/kek".into(), path: None };
+        let mut config = crate::Config::without_file(&places).unwrap();
+        for (verb, good) in
+            [("policy.reload", true), ("agent.resume", true), ("agent.list", false), ("dragon.feed", false)]
+        {
+            config.people.two_person = vec![verb.to_owned()];
+            let checked = crate::check(&config);
+            assert_eq!(checked.is_ok(), good, "{verb}");
+            assert!(checked.err().is_none_or(|error| error.place == "people.two_person"));
+        }
+    }
 }

@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{
     DigitallySignedStruct, DistinguishedName, Error, ServerConfig, ServerConnection, SignatureScheme,
 };
 
-use crate::config::Tls;
+use crate::Tls;
 
 /// How often the files are looked at: whoever renews a certificate only has to replace them.
 const LOOK: Duration = Duration::from_secs(30);

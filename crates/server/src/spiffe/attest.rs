@@ -14,8 +14,8 @@ pub(crate) struct Workloads {
 }
 
 impl Workloads {
-    pub(crate) fn new(domain: Arc<Domain>, mapped: &[crate::config::Workload]) -> Self {
-        let workload = |mapped: &crate::config::Workload| {
+    pub(crate) fn new(domain: Arc<Domain>, mapped: &[crate::Workload]) -> Self {
+        let workload = |mapped: &crate::Workload| {
             let attested = format!("uid:{}", mapped.uid);
             (mapped.uid, Workload { agent: mapped.agent.clone(), instance: mapped.instance.clone(), attested })
         };

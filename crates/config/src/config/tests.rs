@@ -158,7 +158,7 @@ fn a_database_is_named_once_and_its_address_is_never_shown() {
 }
 
 #[test]
-fn people_come_by_a_name_and_two_are_asked_for_what_there_is() {
+fn people_come_by_a_name() {
     for good in ["https://id.example", "https://id.example:8443", "http://localhost:8420"] {
         assert!(parse(&format!("[people]\nurl = \"{good}\"\n")).is_ok(), "{good}");
     }
@@ -167,16 +167,11 @@ fn people_come_by_a_name_and_two_are_asked_for_what_there_is() {
     {
         assert_eq!(parse(&format!("[people]\nurl = \"{bad}\"\n")).unwrap_err().place, "people.url", "{bad}");
     }
-    let two = |verb: &str| parse(&format!("[people]\ntwo_person = [\"{verb}\"]\n"));
-    assert!(two("policy.reload").is_ok() && two("role.add").is_ok());
-    for nothing in ["policy", "policy.status", "proposal.confirm", "admin.setup_link"] {
-        assert_eq!(two(nothing).unwrap_err().place, "people.two_person", "{nothing}");
-    }
 }
 
 #[test]
 fn people_have_one_address() {
-    let url = |text: &str| settings::people_url(&parse(text).unwrap(), 8420);
+    let url = |text: &str| parse(text).unwrap().people_url(8420);
     let tls = "[tls]\ncertificate = \"c\"\nkey = \"k\"\n";
     assert_eq!(url(""), "http://localhost:8420");
     assert_eq!(url("public_url = \"http://127.0.0.1:9000\"\n"), "http://localhost:8420");

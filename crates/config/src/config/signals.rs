@@ -7,7 +7,6 @@ use chancery_model::SignalAction;
 use serde::Deserialize;
 
 use super::{Config, ConfigError};
-use crate::settings;
 
 /// Security events to others and from others (OpenID Shared Signals Framework 1.0).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -155,7 +154,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_transmitter(config: &Config, transmitter: &SignalTransmitter) -> Result<(), ConfigError> {
-    let fetch = settings::fetch(config);
+    let fetch = config.fetching();
     let permitted = |field: &str, url: &str| fetch.permits(url).map(drop).map_err(|e| bad(field, e.to_string()));
     let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if transmitter.name.is_empty() || transmitter.name.len() > 63 || !transmitter.name.chars().all(named) {

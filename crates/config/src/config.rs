@@ -10,10 +10,8 @@ use chancery_oversee::notify::Channel;
 use chancery_oversee::trigger::Trigger;
 use serde::Deserialize;
 
-use crate::settings;
-
 mod file;
-pub(crate) mod people;
+mod people;
 mod signals;
 mod spiffe;
 mod suggest;
@@ -360,11 +358,14 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn key(key: impl Into<String>, message: impl Into<String>) -> Self {
+    /// Something is wrong with the value of a key.
+    pub fn key(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { place: key.into(), message: message.into(), suggestion: None }
     }
 
-    fn hint(self, suggestion: impl Into<String>) -> Self {
+    /// The same, with what to write instead.
+    #[must_use]
+    pub fn hint(self, suggestion: impl Into<String>) -> Self {
         Self { suggestion: Some(suggestion.into()), ..self }
     }
 }
@@ -401,13 +402,31 @@ impl Config {
         check_delegation(&self.delegation)?;
         check_providers(self)?;
         signals::check(self)?;
-        settings::fetch(self).check().map_err(|e| ConfigError::key("fetch", e.to_string()))?;
+        self.fetching().check().map_err(|e| ConfigError::key("fetch", e.to_string()))?;
         check_channels(self)?;
         check_triggers(&self.triggers)?;
         self.spiffe.as_ref().map_or(Ok(()), Spiffe::check)?;
         self.tls.as_ref().map_or(Ok(()), Tls::check)?;
         self.people.check()?;
         self.servers.iter().try_for_each(|(name, server)| check_server(name, server))
+    }
+
+    /// What browsers of people call this server. A loopback address is `localhost` to them: WebAuthn takes no addresses, and
+    /// a passkey is for one host name.
+    pub fn people_url(&self, port: u16) -> String {
+        let loopback = |url: &str| ["://127.", "://[::1]"].iter().any(|part| url.contains(part));
+        let tls = self.tls.as_ref().and_then(|tls| tls.public_url.as_ref());
+        let public = self.public_url.as_ref().filter(|url| !loopback(url)).or(tls);
+        self.people.url.as_ref().or(public).cloned().unwrap_or_else(|| format!("http://localhost:{port}"))
+    }
+
+    /// How documents are fetched from addresses that others named.
+    pub fn fetching(&self) -> chancery_fetch::Config {
+        chancery_fetch::Config {
+            allow: self.fetch.allow.clone(),
+            authorities: self.fetch.authorities.clone(),
+            ..chancery_fetch::Config::default()
+        }
     }
 }
 
@@ -469,7 +488,7 @@ fn check_delegation(delegation: &Delegation) -> Result<(), ConfigError> {
 
 /// Their keys have to be reachable by the one fetcher, and each is there once.
 fn check_providers(config: &Config) -> Result<(), ConfigError> {
-    let fetch = settings::fetch(config);
+    let fetch = config.fetching();
     let providers = &config.delegation.providers;
     for (at, provider) in providers.iter().enumerate() {
         let bad = |field: &str, why: String| ConfigError::key(format!("delegation.providers.{field}"), why);
@@ -489,7 +508,7 @@ fn check_providers(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_channels(config: &Config) -> Result<(), ConfigError> {
-    let fetch = settings::fetch(config);
+    let fetch = config.fetching();
     for (at, channel) in config.channels.iter().enumerate() {
         let bad = |key: &str, why: String| ConfigError::key(format!("channel.{key}"), why);
         channel.check(&fetch).map_err(|(key, why)| bad(key, why))?;

@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::ConfigError;
-use crate::door::matrix;
 
 /// People with browsers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -25,18 +24,12 @@ impl People {
                 return Err(ConfigError::key("people.url", message).hint("write `localhost` for a loopback address"));
             }
         }
-        for verb in &self.two_person {
-            if !matrix::changes(verb) {
-                let message = format!("`{verb}` is nothing that people change here");
-                return Err(ConfigError::key("people.two_person", message).hint("for example `policy.reload`"));
-            }
-        }
         Ok(())
     }
 }
 
 /// Is the host of this URL a name, and no address?
-pub(crate) fn has_name(url: &str) -> bool {
+fn has_name(url: &str) -> bool {
     let uri: Option<http::Uri> = url.parse().ok();
     let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');

@@ -19,6 +19,7 @@ mod client;
 mod decision;
 mod floors;
 mod gateway;
+mod graph;
 mod load;
 mod peers;
 mod policies;
@@ -28,6 +29,7 @@ mod registry;
 mod row;
 mod scale;
 mod start;
+mod sweep;
 mod tokens;
 mod unrecorded;
 mod usage;
@@ -58,7 +60,7 @@ struct Arguments {
     /// A tenth of the work: to see that everything runs, not to quote.
     #[arg(long)]
     quick: bool,
-    /// Only groups whose name contains this: decision, authzen, gateway, append, verify, start, registry, tokens.
+    /// Only groups whose name contains this: decision, authzen, gateway, append, verify, start, registry, tokens, graph, sweep.
     #[arg(long)]
     only: Option<String>,
     /// Serve one of the floors (used by the harness itself).
@@ -87,6 +89,8 @@ const GROUPS: &[Group] = &[
     Group { name: "start", rows: start::rows },
     Group { name: "registry", rows: registry::rows },
     Group { name: "tokens", rows: tokens::rows },
+    Group { name: "graph", rows: graph::rows },
+    Group { name: "sweep", rows: sweep::rows },
 ];
 
 fn main() -> ExitCode {

@@ -200,6 +200,16 @@ impl App {
         let looking =
             where_leading("trigger", store.clone(), stopped.clone(), |over| triggers.run(over.cancelled_owned()));
         self.chores.tasks.spawn(looking);
+        // Made before the first question about it.
+        let (rooms, stopped) = (Arc::clone(&self.rooms), self.chores.cancel.clone());
+        self.chores.tasks.spawn(async move {
+            tokio::select! {
+                made = rooms.discovery.refresh() => if let Err(error) = made {
+                    tracing::warn!(%error, "the identity graph could not be made");
+                },
+                () = stopped.cancelled() => {}
+            }
+        });
         let (rooms, stopped) = (Arc::clone(&self.rooms), self.chores.cancel.clone());
         self.chores.tasks.spawn(async move {
             tokio::select! {

@@ -36,7 +36,7 @@ pub fn rows(scale: &Scale) -> Fallible<Vec<Row>> {
     rows.push(made(&server)?.bar(Bar::AtMost(10.0)));
     rows.push(Row::new(format!("sweep/memory of the server, {count} objects"), usage::resident(server.pid())?, "MiB"));
     let mut dice = Dice(5);
-    let requests: Vec<Vec<u8>> = (0..1_000).map(|_| question(dice.roll(count))).collect();
+    let requests: Vec<Vec<u8>> = (0..1_000).map(|_| question(dice.roll(count - ROLES))).collect();
     for connections in [1, 16] {
         let plan = Plan {
             server: &server,

@@ -150,8 +150,11 @@ impl Discovery {
         if self.stale.swap(false, Ordering::AcqRel) {
             let own = own::objects(&self.store, self.clock.now()).await;
             let own = own.inspect_err(|_| self.stale.store(true, Ordering::Release))?;
+            let ties = own::ties(&self.store, self.clock.now(), &own::urns(&own)).await;
+            let ties = ties.inspect_err(|_| self.stale.store(true, Ordering::Release))?;
             let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
             inventory.put_own(&own)?;
+            inventory.adopt(&ties);
         }
         Ok(())
     }
@@ -181,8 +184,11 @@ impl Discovery {
         })
         .await?;
         let own = own::objects(&self.store, at.held).await?;
+        let ties = own::ties(&self.store, at.held, &own::urns(&own)).await?;
         let found = objects.into_iter().map(|(urn, is)| Object { urn, is });
-        Ok(Inventory::of(found.chain(own))?)
+        let mut inventory = Inventory::of(found.chain(own))?;
+        inventory.adopt(&ties);
+        Ok(inventory)
     }
 }
 

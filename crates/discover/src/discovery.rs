@@ -8,6 +8,7 @@ use chancery_store::Store;
 use tokio::sync::Mutex;
 
 use crate::inventory::Inventory;
+use crate::strangers::Met;
 
 /// What is known of other systems, and how it becomes known.
 pub struct Discovery {
@@ -19,6 +20,8 @@ pub struct Discovery {
     pub(crate) refreshing: Mutex<()>,
     /// Something of our own nouns is not in the inventory yet.
     pub(crate) stale: Arc<AtomicBool>,
+    /// Who called, and is nobody here.
+    pub(crate) met: std::sync::Mutex<Met>,
 }
 
 impl Discovery {
@@ -31,7 +34,15 @@ impl Discovery {
                 noted.store(true, Ordering::Release);
             }
         }));
-        Self { store: store.clone(), clock, random, inventory: RwLock::default(), refreshing: Mutex::new(()), stale }
+        Self {
+            store: store.clone(),
+            clock,
+            random,
+            inventory: RwLock::default(),
+            refreshing: Mutex::new(()),
+            stale,
+            met: std::sync::Mutex::default(),
+        }
     }
 
     /// Looks at the inventory as it stands in memory.

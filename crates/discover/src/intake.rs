@@ -7,7 +7,7 @@ use chancery_model::{
     SweepStatus, Timestamp,
 };
 use chancery_store::objects::{Mark, Put, Stamp};
-use chancery_store::{StoreError, findings, objects, sha256, sweeps};
+use chancery_store::{StoreError, adoptions, findings, objects, sha256, sweeps};
 use serde_json::json;
 
 use crate::judge::{MISSES, hides, is_mass};
@@ -26,6 +26,8 @@ const GAPS: usize = 1_000;
 
 /// The rule: something that was gone is there again.
 pub(crate) const GHOST: &str = "LIF-3";
+/// The rule: an agent is there that nobody registered.
+const SHADOW: &str = Finding::SHADOW;
 /// The rule: so much was not seen at once that nothing of it is called missing.
 pub(crate) const MASS: &str = "mass-disappearance";
 
@@ -73,7 +75,7 @@ pub struct Intake<'d> {
     known: HashMap<Digest, Slot>,
     counts: BTreeMap<NodeKind, Coverage>,
     batch: Vec<(Digest, Put)>,
-    ghosts: Vec<Finding>,
+    found: Vec<Finding>,
     gaps: Vec<Gap>,
 }
 
@@ -119,7 +121,7 @@ impl Discovery {
         })
         .await?;
         let (counts, batch) = (BTreeMap::new(), Vec::new());
-        Ok(Intake { room: self, sweep, known, counts, batch, ghosts: Vec::new(), gaps: Vec::new() })
+        Ok(Intake { room: self, sweep, known, counts, batch, found: Vec::new(), gaps: Vec::new() })
     }
 }
 
@@ -196,7 +198,10 @@ impl Intake<'_> {
             }
         };
         if id.is_some_and(|(_, state)| state == ObjectState::Gone) && is_somebody(kind) {
-            self.ghosts.push(ghost(&object, &self.sweep));
+            self.found.push(ghost(&object, &self.sweep));
+        }
+        if kind == NodeKind::AiAgent && id.is_none_or(|(_, state)| state == ObjectState::Gone) {
+            self.found.push(shadow(&object, &self.sweep));
         }
         let put = Put { id: id.map(|(id, _)| id), object, digest: format!("{digest:032x}") };
         self.batch.push((name, put));
@@ -223,12 +228,12 @@ impl Intake<'_> {
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let now = self.room.clock.now();
         let draft = drafted(&self.sweep, now, "observe", &json!({"objects": puts.len(), "sha256": hex}));
-        let (stamp, ghosts) = (self.stamp(now), std::mem::take(&mut self.ghosts));
+        let (stamp, found) = (self.stamp(now), std::mem::take(&mut self.found));
         let write = self.room.store.write(draft, move |tx| {
             Box::pin(async move {
                 running(tx, &stamp).await?;
-                for ghost in &ghosts {
-                    findings::open(tx, ghost).await?;
+                for finding in &found {
+                    open(tx, finding).await?;
                 }
                 objects::put(tx, &stamp, &puts).await
             })
@@ -265,6 +270,9 @@ impl Intake<'_> {
             let write = self.room.store.write(draft, move |tx| {
                 Box::pin(async move {
                     running(tx, &stamp).await?;
+                    for gone in some.iter().filter(|mark| mark.state == ObjectState::Gone) {
+                        findings::close(tx, SHADOW, &gone.urn, stamp.recorded_at).await?;
+                    }
                     objects::mark(tx, &stamp, &some).await
                 })
             });
@@ -374,6 +382,33 @@ const fn is_somebody(kind: NodeKind) -> bool {
             | K::Human
             | K::Team
     )
+}
+
+/// Nobody is a shadow whom somebody adopted.
+async fn open(tx: &mut chancery_store::Tx, finding: &Finding) -> Result<(), StoreError> {
+    if finding.rule == SHADOW
+        && let Ok(urn) = finding.subject.parse()
+        && adoptions::of_object(&mut *tx, &urn).await?.is_some()
+    {
+        return Ok(());
+    }
+    findings::open(tx, finding).await
+}
+
+fn shadow(object: &Object, sweep: &Sweep) -> Finding {
+    let place = object.is.within.as_deref().map(|within| format!(" at {within}")).unwrap_or_default();
+    Finding {
+        rule: SHADOW.to_owned(),
+        subject: object.urn.to_string(),
+        severity: Severity::Medium,
+        evidence: format!(
+            "`{}` is in {} {}{place}, and nobody registered it",
+            object.is.name, sweep.source, sweep.scope
+        ),
+        owasp: "NHI1".to_owned(),
+        opened_at: sweep.begun_at,
+        closed_at: None,
+    }
 }
 
 fn ghost(object: &Object, sweep: &Sweep) -> Finding {

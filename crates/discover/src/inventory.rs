@@ -20,6 +20,8 @@ pub struct Inventory {
     pub(crate) upto: u64,
     /// Our own nouns, as they were put in last.
     pub(crate) own: HashSet<Urn>,
+    /// Which objects are which of ours, because somebody said so.
+    pub(crate) adopted: HashSet<(Node, Node)>,
 }
 
 impl Inventory {
@@ -83,6 +85,20 @@ impl Inventory {
             (_, None) => {}
         }
         Ok(())
+    }
+
+    /// What people took for which of our own nouns, as it is now.
+    pub(crate) fn adopt(&mut self, ties: &[(Urn, Urn)]) {
+        let node = |urn: &Urn| self.graph.node(urn.as_str());
+        let now: HashSet<(Node, Node)> =
+            ties.iter().filter_map(|(ours, object)| node(ours).zip(node(object))).collect();
+        for (ours, object) in self.adopted.difference(&now) {
+            self.graph.remove_edge((*ours, EdgeKind::SameAs, *object));
+        }
+        for (ours, object) in &now {
+            self.graph.add_edge((*ours, EdgeKind::SameAs, *object));
+        }
+        self.adopted = now;
     }
 
     /// Works in what changed, when that has become much.

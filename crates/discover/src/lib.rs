@@ -14,6 +14,7 @@ mod judge;
 mod listing;
 mod own;
 mod scan;
+mod strangers;
 
 pub use ask::{Answer, Asked, At, Found, Hop, Question, Way, Without};
 pub use discovery::Discovery;
@@ -23,6 +24,7 @@ pub use inventory::Inventory;
 pub use listing::Listed;
 pub use own::{OWN, own_urn};
 pub use scan::{FILES, Swept, swept};
+pub use strangers::{EDGE, Stranger};
 
 #[cfg(test)]
 mod tests;

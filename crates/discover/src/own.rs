@@ -6,7 +6,7 @@ use chancery_model::{
     Agent, AgentKind, AgentState, EdgeKind, Grant, GrantMode, Group, Link, NodeKind, Object, ObjectBody, Person,
     Timestamp, Urn,
 };
-use chancery_store::{Store, StoreError, agents, blueprints, grants, groups, persons, tools};
+use chancery_store::{Store, StoreError, adoptions, agents, blueprints, grants, groups, persons, tools};
 use serde_json::json;
 
 /// The source of our own nouns.
@@ -59,6 +59,19 @@ pub(crate) async fn objects(store: &Store, at: Timestamp) -> Result<Vec<Object>,
     .await?;
     Ok(own.0.into_values().collect())
 }
+
+/// Which of ours is which object, because somebody said so until then.
+pub(crate) async fn ties(store: &Store, at: Timestamp, own: &HashSet<Urn>) -> Result<Vec<(Urn, Urn)>, StoreError> {
+    let ours = |name: &str| {
+        let mut urns = AGENTS.into_iter().filter_map(|kind| own_urn(kind, name).ok());
+        urns.find(|urn| own.contains(urn))
+    };
+    let adopted = adoptions::until(store, at).await?;
+    Ok(adopted.into_iter().filter_map(|(object, name)| Some((ours(&name)?, object))).collect())
+}
+
+/// The kinds of registered identities.
+const AGENTS: [NodeKind; 3] = [NodeKind::AiAgent, NodeKind::ServiceAccount, NodeKind::BotUser];
 
 /// Did it give anything at that time?
 fn held(grant: &Grant, at: Timestamp) -> bool {
@@ -117,7 +130,7 @@ impl Own {
             "Blueprint" => NodeKind::Blueprint,
             "Human" => NodeKind::Human,
             "Group" => NodeKind::Team,
-            _ => [NodeKind::AiAgent, NodeKind::ServiceAccount, NodeKind::BotUser]
+            _ => AGENTS
                 .into_iter()
                 .find(|kind| own_urn(*kind, name).is_ok_and(|urn| self.0.contains_key(&urn)))
                 .unwrap_or(NodeKind::AiAgent),

@@ -39,6 +39,9 @@ impl Finding {
     /// The rule: an agent stated another manifest than the approved one, or none.
     pub const MANIFEST_CHANGED: &'static str = "manifest-changed";
 
+    /// The rule: an agent was discovered that nobody registered.
+    pub const SHADOW: &str = "LIF-7";
+
     /// The subject of findings about a blueprint.
     pub fn about_blueprint(name: &str) -> String {
         format!("blueprint/{name}")

@@ -127,6 +127,29 @@ vocabulary! {
 }
 
 impl NodeKind {
+    /// Whether somebody can answer for it: it acts, or lets others act as it.
+    #[must_use]
+    pub const fn acts(self) -> bool {
+        matches!(
+            self,
+            Self::AiAgent
+                | Self::ServiceAccount
+                | Self::ServicePrincipal
+                | Self::OauthClient
+                | Self::AssumableRole
+                | Self::WorkloadIdentity
+                | Self::MachineAccount
+                | Self::BotUser
+                | Self::ScheduledJob
+                | Self::CiPipeline
+                | Self::Integration
+                | Self::DbRole
+                | Self::User
+                | Self::McpServer
+                | Self::Runtime
+        )
+    }
+
     /// Reading it is enough to have what is kept in it.
     #[must_use]
     pub const fn is_place(self) -> bool {

@@ -354,6 +354,10 @@ table! {
     SEVERAL_OBJECTS = "C2905", 409, "several things in the inventory are called so",
         "name one by its URN: `chancery inventory list --text NAME -o wide`";
 
+    /// What was discovered cannot become this identity.
+    ADOPTION_REFUSED = "C2906", 409, "what was discovered cannot be adopted",
+        "look at it: `chancery inventory list --text NAME -o wide`";
+
     /// A policy file cannot be parsed.
     POLICY_SYNTAX = "C3001", 422, "a policy file cannot be read",
         "mend it and run `chancery policy check`";

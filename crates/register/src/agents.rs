@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use chancery_model::{Agent, AgentId, AgentKind, AgentState, BearerUse, Blueprint, Span, Timestamp};
-use chancery_store::{StoreError, agents, clients, enrolments, findings, trust_sources};
+use chancery_model::{
+    Agent, AgentId, AgentKind, AgentState, BearerUse, Blueprint, Finding, ObjectState, Span, Timestamp, Urn,
+};
+use chancery_store::{StoreError, Tx, adoptions, agents, clients, enrolments, findings, objects, trust_sources};
 
 use crate::registrar::{Beside, By, Registrar, nothing};
 use crate::{EnrolmentCode, RegisterError, fields};
@@ -25,6 +27,8 @@ pub struct Registration {
     pub blueprint: Option<String>,
     /// How long it may live, 365 days at most. If nothing is said, as long as the blueprint says, else 90 days.
     pub expires_in: Option<Span>,
+    /// The discovered object that it is.
+    pub adopts: Option<Urn>,
 }
 
 /// A new identity, and the code with which it enrols its key.
@@ -36,6 +40,25 @@ pub struct Registered {
     pub code: EnrolmentCode,
 }
 
+/// The identity is this object from now on. It is no shadow any more.
+async fn adopt(tx: &mut Tx, urn: &Urn, agent: &Agent, by: &str) -> Result<(), StoreError> {
+    let refuse = |why: String| Err(StoreError::refuse(RegisterError::Adoption(why)));
+    let Some(found) = objects::get(&mut *tx, urn).await? else {
+        return refuse(format!("nothing in the inventory is called `{urn}`"));
+    };
+    if let Some(other) = found.adopted_by {
+        return refuse(format!("`{urn}` is `{other}` already"));
+    }
+    if found.state == ObjectState::Gone {
+        return refuse(format!("`{urn}` is gone"));
+    }
+    if !urn.kind().acts() {
+        return refuse(format!("`{urn}` is nobody who acts: nobody answers for a {}", urn.kind()));
+    }
+    adoptions::insert(tx, found.id, &agent.id, by, agent.created_at).await?;
+    findings::close(tx, Finding::SHADOW, urn.as_str(), agent.created_at).await.map(drop)
+}
+
 impl Registrar {
     /// Registers an identity. It can do nothing until it has enrolled a key.
     pub async fn register(&self, request: &Registration, actor: &str) -> Result<Registered, RegisterError> {
@@ -45,12 +68,16 @@ impl Registrar {
         let code = EnrolmentCode::new(now, self.config.code_lifetime, &*self.random);
         let draft = By { actor, verb: "register", reason: None }.draft(now, "agent", &agent.name, &agent);
         let (stored, enrolment) = (agent.clone(), code.stored(&agent.id, now));
+        let (adopts, by) = (request.adopts.clone(), actor.to_owned());
         let write = self.store.write(draft, move |tx| {
             Box::pin(async move {
                 if agents::is_taken(&mut *tx, &stored.name).await? {
                     return Err(StoreError::refuse(RegisterError::NameTaken(stored.name)));
                 }
                 agents::insert(tx, &stored).await?;
+                if let Some(urn) = adopts {
+                    adopt(tx, &urn, &stored, &by).await?;
+                }
                 enrolments::insert(tx, &enrolment).await
             })
         });

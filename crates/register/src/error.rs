@@ -18,6 +18,9 @@ pub enum RegisterError {
     /// The name belongs to another identity, or belonged to one: names are never reused.
     #[error("the name `{0}` is taken: names are never reused")]
     NameTaken(String),
+    /// What was discovered cannot be taken for this identity.
+    #[error("{0}")]
+    Adoption(String),
     /// There is none.
     #[error("there is no agent `{0}`")]
     NoAgent(String),
@@ -136,6 +139,7 @@ impl RegisterError {
         match self {
             Self::Field { .. } => problem::BAD_FIELD,
             Self::NameTaken(_) => problem::AGENT_EXISTS,
+            Self::Adoption(_) => problem::ADOPTION_REFUSED,
             Self::NoAgent(_) => problem::NO_AGENT,
             Self::NoGrant(_) => problem::NO_GRANT,
             Self::NoBlueprint(_) => problem::NO_BLUEPRINT,

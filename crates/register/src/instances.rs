@@ -152,6 +152,7 @@ impl Instances {
             purpose: self.purpose.clone(),
             blueprint: Some(blueprint.to_owned()),
             expires_in: self.expires_in,
+            adopts: None,
         }
     }
 }

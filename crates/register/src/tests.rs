@@ -60,6 +60,7 @@ fn request(name: &str) -> Registration {
         purpose: Some("answers customers".into()),
         blueprint: None,
         expires_in: None,
+        adopts: None,
     }
 }
 

@@ -42,6 +42,9 @@ use crate::{Config, ConfigError, Role};
 /// For requests that are under way when the server is told to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Between two looks at who came and is not known.
+const STRANGERS: Duration = Duration::from_secs(2);
+
 /// Between two looks for findings that only time brings.
 const REVIEW: Duration = Duration::from_secs(600);
 
@@ -204,9 +207,7 @@ impl App {
         let (rooms, stopped) = (Arc::clone(&self.rooms), self.chores.cancel.clone());
         self.chores.tasks.spawn(async move {
             tokio::select! {
-                made = rooms.discovery.refresh() => if let Err(error) = made {
-                    tracing::warn!(%error, "the identity graph could not be made");
-                },
+                () = keep_inventory(&rooms) => {}
                 () = stopped.cancelled() => {}
             }
         });
@@ -312,6 +313,19 @@ async fn look_for_findings(registrar: &Registrar, store: &Store) {
             tracing::warn!(%error, "findings could not be reviewed");
         }
         tokio::time::sleep(REVIEW).await;
+    }
+}
+
+/// The graph is made at the start; whoever came and is not known is written down.
+async fn keep_inventory(rooms: &Rooms) {
+    if let Err(error) = rooms.discovery.refresh().await {
+        tracing::warn!(%error, "the identity graph could not be made");
+    }
+    loop {
+        if let Err(error) = rooms.discovery.note_strangers().await {
+            tracing::warn!(%error, "unknown callers could not be written down");
+        }
+        tokio::time::sleep(STRANGERS).await;
     }
 }
 

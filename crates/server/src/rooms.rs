@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use chancery_authenticate::{Authenticator, Vault};
+use chancery_authenticate::{Authenticator, Claimed, Vault};
 use chancery_authorize::Engine;
-use chancery_discover::Discovery;
+use chancery_discover::{Discovery, Stranger};
 use chancery_fetch::Fetcher;
 use chancery_gateway::Gateway;
 use chancery_model::{Clock, Person, Random, Role, StandIn, Timestamp};
@@ -61,6 +61,13 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
+    /// Somebody was refused at a door; if nobody here is called so, they become known to the inventory.
+    pub(crate) fn meet(&self, door: &'static str, claimed: Option<Claimed>) {
+        if let Some(Claimed { name, issuer }) = claimed {
+            self.discovery.meet(Stranger { name, issuer, door });
+        }
+    }
+
     /// The groups that a person is in: those that policies have, and our own.
     pub(crate) fn groups_of(&self, person: &Person) -> Vec<String> {
         let mut groups = self.engine.groups_of(&person.name);

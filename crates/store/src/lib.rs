@@ -11,6 +11,7 @@
 //! One module per noun: functions on [`Tx`] write, functions on [`Reader`] (a `&Store` or a `&mut Tx`) read.
 
 pub mod accounts;
+pub mod adoptions;
 pub mod agents;
 pub mod approvals;
 pub mod backchannel;

@@ -20,6 +20,8 @@ pub struct Stored {
     pub first_seen: Timestamp,
     /// Since when this is known of it.
     pub changed_at: Timestamp,
+    /// The registered identity that a person took it for.
+    pub adopted_by: Option<String>,
 }
 
 /// What a sweep has to know to tell what is new.
@@ -280,7 +282,8 @@ pub async fn held(from: impl Into<Reader<'_>>, sweep: &SweepId) -> Result<Vec<Kn
 }
 
 const FULL: &str = "SELECT o.id AS id, o.urn AS urn, o.state AS state, o.first_seen AS first_seen, \
-     o.changed_at AS changed_at, b.body AS body FROM objects o JOIN observations b ON b.id = o.observation";
+     o.changed_at AS changed_at, b.body AS body, a.name AS adopted_by FROM objects o \
+     JOIN observations b ON b.id = o.observation LEFT JOIN adoptions d ON d.object = o.id LEFT JOIN agents a ON a.id = d.agent";
 
 /// The one of this name.
 pub async fn get(from: impl Into<Reader<'_>>, urn: &Urn) -> Result<Option<Stored>, StoreError> {
@@ -373,6 +376,7 @@ fn read_stored(row: &Row) -> Result<Stored, StoreError> {
         state: row.word("state")?,
         first_seen: row.time("first_seen")?,
         changed_at: row.time("changed_at")?,
+        adopted_by: row.text_or_none("adopted_by")?,
     })
 }
 

@@ -3,6 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::scan::place;
@@ -10,6 +15,14 @@ use crate::cli::Desk;
 
 fn names(rows: &Value) -> Vec<&str> {
     rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap_or_default()).collect()
+}
+
+async fn token(desk: &Desk, client: &str) -> Value {
+    let resource = desk.app.at("/mcp/crm");
+    let form = format!("grant_type=client_credentials&client_id={client}&client_secret=wrong&resource={resource}");
+    let request =
+        Request::post(desk.app.at("/oauth/token")).header("content-type", "application/x-www-form-urlencoded");
+    desk.app.http().send(request.body(Full::new(Bytes::from(form))).unwrap()).await.json()
 }
 
 async fn submit(desk: &Desk, place: &Path) -> Value {
@@ -133,4 +146,76 @@ async fn a_sweep_that_breaks_off_says_so_and_what_is_malformed_is_refused_with_i
     assert_eq!(desk.app.admin("POST", "/v1/sweeps", future).await.json()["code"], "C2901");
     let unknown = desk.app.admin("GET", "/v1/objects?kind=dragon", Value::Null).await.json();
     assert!(unknown["detail"].as_str().unwrap().contains("ai_agent"), "{}", unknown);
+}
+
+/// What was discovered can do nothing until a person answers for it.
+#[tokio::test]
+async fn a_discovered_agent_is_a_shadow_without_credentials_until_somebody_adopts_it() {
+    let desk = Desk::open().await;
+    let place = place(&[("crew/agents.yaml", "clerk:\n  role: Clerk\n  goal: pays\n  tools: [pay]\n")]);
+    submit(&desk, place.path()).await;
+    let found = desk.json("inventory list --kind ai_agent").await[0].clone();
+    let urn = found["urn"].as_str().unwrap();
+    assert!(found["adopted_by"].is_null(), "{found}");
+    let findings = desk.ok("finding list").await;
+    assert!(findings.contains("LIF-7") && findings.contains(urn), "{findings}");
+    // There is nothing that it could be given: no code, no grant, no token.
+    assert_ne!(desk.run("agent code clerk").await.exit, 0);
+    let refused = token(&desk, "clerk").await;
+    assert_eq!(refused["error"], "invalid_client", "{refused}");
+
+    let people = "--sponsor m@example.com --owner l@example.com --purpose x";
+    let tool = desk.json("inventory list --kind tool").await[0]["urn"].as_str().unwrap().to_owned();
+    for wrong in [tool.as_str(), "files:nowhere:ai_agent:x"] {
+        let wrong = desk.run(&format!("agent adopt {wrong} clerk {people}")).await;
+        assert!(wrong.exit != 0 && wrong.err.contains("C2906"), "{}", wrong.err);
+    }
+    desk.ok(&format!("agent adopt {urn} clerk {people} --enrol")).await;
+    assert_eq!(desk.json(&format!("inventory show {urn}")).await["adopted_by"], "clerk");
+    assert!(!desk.ok("finding list").await.contains("LIF-7"));
+    assert_eq!(desk.json("agent get clerk").await["state"], "active");
+    // They are one: what the file says it uses, the registered agent reaches.
+    let reached = desk.json("reach from chancery::ai_agent:clerk").await;
+    assert!(names(&reached["items"]).contains(&"pay"), "{reached}");
+    let again = desk.run(&format!("agent adopt {urn} clerk-2 {people}")).await;
+    assert!(again.err.contains("is `clerk` already"), "{}", again.err);
+    // A sweep does not make a shadow of it again.
+    submit(&desk, place.path()).await;
+    assert!(!desk.ok("finding list").await.contains("LIF-7"));
+}
+
+/// Whoever comes to our own doors and is nobody here becomes known, and nothing more.
+#[tokio::test]
+async fn an_unknown_caller_becomes_an_object_that_can_do_nothing() {
+    let desk = Desk::open().await;
+    desk.enrolled("bot").await;
+    for _ in 0..3 {
+        let refused = token(&desk, "shadow-bot").await;
+        assert_eq!(refused["error"], "invalid_client", "{refused}");
+    }
+    // Somebody who is known and has the wrong secret is no stranger.
+    token(&desk, "bot").await;
+    let claims = URL_SAFE_NO_PAD.encode(json!({"iss": "https://idp.example", "client_id": "crm-copilot"}).to_string());
+    let shown = format!("Bearer {}.{claims}.c2ln", URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#));
+    let (url, call) = (desk.app.at("/mcp/crm"), json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}));
+    let headers = [("authorization", shown.as_str()), ("accept", "application/json, text/event-stream")];
+    assert_eq!(desk.app.http().post(&url, &headers, &call).await.status.as_u16(), 401);
+    let mut known = Value::Null;
+    for _ in 0..100 {
+        known = desk.json("inventory list --source edge").await;
+        if known.as_array().unwrap().len() == 2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let found: std::collections::BTreeSet<_> = names(&known).into_iter().collect();
+    assert_eq!(found, std::collections::BTreeSet::from(["crm-copilot", "shadow-bot"]), "{known}");
+    let copilot = known.as_array().unwrap().iter().find(|one| one["name"] == "crm-copilot").unwrap();
+    assert_eq!(copilot["kind"], "oauth_client");
+    assert_eq!(copilot["attributes"]["issuer"], "https://idp.example");
+    assert_eq!(
+        (&copilot["attributes"]["door"], &copilot["attributes"]["verified"]),
+        (&json!("gateway"), &json!(false))
+    );
+    assert!(copilot["adopted_by"].is_null());
 }

@@ -21,6 +21,11 @@ pub enum Verb {
     /// Make an identity, with the people who answer for it, and a one-time code for its first key
     #[command(after_help = REGISTER)]
     Register(Register),
+    /// Register something that was discovered: from then on somebody answers for it, and it can get a credential
+    #[command(
+        after_help = "Examples:\n  chancery agent adopt 'files:build-1%3A/srv:ai_agent:crew/agents.yaml#/clerk' clerk --sponsor mara@example.com --owner lee@example.com --purpose 'pays bills'"
+    )]
+    Adopt(Adopt),
     /// Make a key here and prove possession of it with a one-time code
     #[command(after_help = ENROL)]
     Enrol(Enrol),
@@ -120,6 +125,15 @@ pub struct Register {
     /// Make its key here at once
     #[arg(long)]
     enrol: bool,
+}
+
+/// What was discovered, and the fields of the identity that it becomes.
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// The URN of what was discovered: see `chancery inventory list -o wide`
+    urn: String,
+    #[command(flatten)]
+    register: Register,
 }
 
 /// Kinds of identities.
@@ -326,7 +340,8 @@ const PAGE: usize = 1_000;
 /// Does it.
 pub async fn run(context: &Context, verb: &Verb) -> Done {
     match verb {
-        Verb::Register(args) => register(context, args).await,
+        Verb::Register(args) => register(context, args, None).await,
+        Verb::Adopt(args) => register(context, &args.register, Some(&args.urn)).await,
         Verb::Enrol(args) => enrol(context, args).await,
         Verb::Code(args) => code(context, &args.name).await,
         Verb::List(args) => list(context, args).await,
@@ -342,11 +357,11 @@ pub async fn run(context: &Context, verb: &Verb) -> Done {
     }
 }
 
-async fn register(context: &Context, args: &Register) -> Done {
+async fn register(context: &Context, args: &Register, adopts: Option<&str>) -> Done {
     let kind = args.kind.to_possible_value().map(|v| v.get_name().to_owned());
     let body = json!({
         "name": args.name, "sponsor": args.sponsor, "owner": args.owner, "purpose": args.purpose,
-        "kind": kind, "blueprint": args.blueprint, "expires_at": args.until.time(context)?,
+        "kind": kind, "blueprint": args.blueprint, "expires_at": args.until.time(context)?, "adopts": adopts,
     });
     let made = context.admin()?.post("/v1/agents", &body).await?;
     if args.enrol {

@@ -68,6 +68,7 @@ const COLUMNS: &[Column] = &[
     column("NAME", "/name"),
     column("SOURCE", "/source"),
     column("STATE", "/state"),
+    column("ADOPTED BY", "/adopted_by"),
     column("LAST SEEN", "/last_seen"),
     wide("FIRST SEEN", "/first_seen"),
     wide("CHANGED", "/changed_at"),

@@ -30,6 +30,8 @@ pub(crate) struct View {
     source: String,
     scope: String,
     state: ObjectState,
+    /// The registered identity that it is. Without one it can get no credential here.
+    adopted_by: Option<String>,
     /// When it was seen first.
     first_seen: String,
     /// The last time of which it is known that it was there.
@@ -86,6 +88,7 @@ impl From<Listed> for View {
             source: urn.source(),
             scope: urn.scope(),
             state: stored.state,
+            adopted_by: stored.adopted_by,
             first_seen: stored.first_seen.rfc3339(),
             last_seen: last_seen.rfc3339(),
             changed_at: stored.changed_at.rfc3339(),

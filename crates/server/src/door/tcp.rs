@@ -105,7 +105,13 @@ fn signals() -> Router<Arc<Rooms>> {
 
 /// The data path: see `chancery_gateway::act`.
 async fn mcp(State(rooms): State<Arc<Rooms>>, request: Request) -> Response {
-    rooms.gateway.handle(request).await.map(axum::body::Body::new)
+    let shown = request.headers().get(http::header::AUTHORIZATION).cloned();
+    let response = rooms.gateway.handle(request).await.map(axum::body::Body::new);
+    if response.status() == http::StatusCode::UNAUTHORIZED {
+        let shown = shown.as_ref().and_then(|value| value.to_str().ok());
+        rooms.meet("gateway", shown.and_then(|shown| rooms.authenticator.claimed_by_token(shown)));
+    }
+    response
 }
 
 pub(super) async fn missing(request: Request) -> Response {

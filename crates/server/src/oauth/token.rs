@@ -18,8 +18,13 @@ pub(crate) async fn handle(State(rooms): State<Arc<Rooms>>, shown: Shown, header
         Err(response) => return *response,
     };
     let url = rooms.authenticator.config().token_endpoint();
+    let request = asked.request(&url);
     match rooms.authenticator.token(asked.request(&url)).await {
         Ok(token) => with_nonce(Json(token.body).into_response(), token.dpop_nonce.as_deref()),
-        Err(error) => refused(&error),
+        Err(error) => {
+            let claimed = (error.status() == 401).then(|| rooms.authenticator.claimed_by_request(&request)).flatten();
+            rooms.meet("token", claimed);
+            refused(&error)
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use chancery_model::{AgentKind, Timestamp};
+use chancery_model::problem::{BAD_FIELD, Problem};
+use chancery_model::{AgentKind, Timestamp, Urn};
 use chancery_register::Registration;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ pub(crate) struct Wanted {
     purpose: Option<String>,
     blueprint: Option<String>,
     expires_at: Option<String>,
+    /// The discovered object that it is.
+    #[serde(default)]
+    adopts: Option<String>,
 }
 
 fn agent() -> AgentKind {
@@ -46,7 +50,9 @@ pub(crate) async fn handle(
     Body(wanted): Body<Wanted>,
 ) -> Answer<(StatusCode, Json<Made>)> {
     let end: Option<Timestamp> = wanted.expires_at.as_deref().map(input::time).transpose()?;
+    let adopts = wanted.adopts.map(|urn| urn.parse::<Urn>()).transpose();
     let registration = Registration {
+        adopts: adopts.map_err(|e| Problem::new(BAD_FIELD, format!("adopts: {e}")))?,
         name: wanted.name,
         kind: wanted.kind,
         sponsor: wanted.sponsor,

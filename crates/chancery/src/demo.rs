@@ -50,7 +50,7 @@ pub async fn run(context: &Context, args: &Args) -> Done {
     around.variables.insert("CHANCERY_URL".into(), app.url().to_owned());
     let teller = Teller::new(context.output.is_terminal() && context.environment.colour);
     let done = tokio::select! {
-        done = tell(&story, &around, &place.path, teller, &app, args.once) => done,
+        done = tell((&story, &urls), &around, &place.path, teller, &app, args.once) => done,
         problem = app.failed() => Err(problem.into()),
         stop = told_to_stop() => stop,
     };
@@ -58,11 +58,18 @@ pub async fn run(context: &Context, args: &Args) -> Done {
     done
 }
 
-async fn tell(story: &Story, around: &Surroundings, place: &Path, teller: Teller, app: &App, once: bool) -> Done {
+async fn tell(
+    (story, urls): (&Story, &BTreeMap<String, String>),
+    around: &Surroundings,
+    place: &Path,
+    teller: Teller,
+    app: &App,
+    once: bool,
+) -> Done {
     teller.line(&story.title);
     teller.line(&format!("ready: {}", app.url()));
     store_secrets(story, around).await?;
-    Play::new(story, around, place, teller).run().await?;
+    Play::new(story, around, place, teller).with(urls).run().await?;
     teller.line(&format!("\nthe story went as it should: {} steps", story.steps()));
     if !once {
         invite(story, around, teller, app);

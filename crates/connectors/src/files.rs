@@ -1,6 +1,7 @@
 //! What is recognized in files: one file a shape, and one line in [`SHAPES`].
 
 mod a2a;
+mod aws_policy;
 mod crewai;
 mod env;
 mod kubernetes;
@@ -25,6 +26,7 @@ pub(crate) struct Shape {
 /// Every shape.
 pub(crate) const SHAPES: &[Shape] = &[
     Shape { read: a2a::read },
+    Shape { read: aws_policy::read },
     Shape { read: crewai::read },
     Shape { read: env::read },
     Shape { read: kubernetes::read },

@@ -229,7 +229,7 @@ pub struct Edge {
     /// Whoever has it.
     pub from: String,
     /// `uses_tool`, `uses_model`, `uses_memory`, `uses_credential`, `performs`, `part_of`, `runs_as`, `has_role`,
-    /// `invokes`.
+    /// `invokes`, `can_access`, `can_assume`, `federates_to`.
     pub kind: &'static str,
     /// What is had.
     pub to: String,

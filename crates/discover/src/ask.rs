@@ -148,7 +148,7 @@ impl Discovery {
             inventory.settle()?;
         }
         if self.stale.swap(false, Ordering::AcqRel) {
-            let own = own::objects(&self.store, self.clock.now()).await;
+            let own = own::objects(&self.store, self.clock.now(), &self.endpoints).await;
             let own = own.inspect_err(|_| self.stale.store(true, Ordering::Release))?;
             let ties = own::ties(&self.store, self.clock.now(), &own::urns(&own)).await;
             let ties = ties.inspect_err(|_| self.stale.store(true, Ordering::Release))?;
@@ -183,7 +183,7 @@ impl Discovery {
             (_, None) => {}
         })
         .await?;
-        let own = own::objects(&self.store, at.held).await?;
+        let own = own::objects(&self.store, at.held, &self.endpoints).await?;
         let ties = own::ties(&self.store, at.held, &own::urns(&own)).await?;
         let found = objects.into_iter().map(|(urn, is)| Object { urn, is });
         let mut inventory = Inventory::of(found.chain(own))?;

@@ -1,5 +1,6 @@
 //! The room itself.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,6 +16,8 @@ pub struct Discovery {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    /// Where our own servers are spoken to, by their names.
+    pub(crate) endpoints: BTreeMap<String, Vec<String>>,
     pub(crate) inventory: RwLock<Inventory>,
     /// One at a time brings the inventory up to date.
     pub(crate) refreshing: Mutex<()>,
@@ -38,11 +41,18 @@ impl Discovery {
             store: store.clone(),
             clock,
             random,
+            endpoints: BTreeMap::new(),
             inventory: RwLock::default(),
             refreshing: Mutex::new(()),
             stale,
             met: std::sync::Mutex::default(),
         }
+    }
+
+    /// The same, and what is spoken to at these addresses are our own servers of these names.
+    #[must_use]
+    pub fn with_endpoints(self, endpoints: BTreeMap<String, Vec<String>>) -> Self {
+        Self { endpoints, ..self }
     }
 
     /// Looks at the inventory as it stands in memory.

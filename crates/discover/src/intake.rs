@@ -1,6 +1,6 @@
 //! A sweep on its way into the inventory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chancery_model::{
     Change, Coverage, CoverageStatus, Finding, Gap, NodeKind, Object, ObjectState, Severity, Sweep, SweepId,
@@ -11,7 +11,7 @@ use chancery_store::{StoreError, adoptions, findings, objects, sha256, sweeps};
 use serde_json::json;
 
 use crate::judge::{MISSES, hides, is_mass};
-use crate::{DiscoverError, Discovery};
+use crate::{DiscoverError, Discovery, Stated, faulty};
 
 /// Objects of one commit: so many that a commit is cheap for each, so few that nobody waits for it.
 const BATCH: usize = 500;
@@ -77,6 +77,7 @@ pub struct Intake<'d> {
     batch: Vec<(Digest, Put)>,
     found: Vec<Finding>,
     gaps: Vec<Gap>,
+    stated: Vec<Stated>,
 }
 
 impl Discovery {
@@ -121,7 +122,7 @@ impl Discovery {
         })
         .await?;
         let (counts, batch) = (BTreeMap::new(), Vec::new());
-        Ok(Intake { room: self, sweep, known, counts, batch, found: Vec::new(), gaps: Vec::new() })
+        Ok(Intake { room: self, sweep, known, counts, batch, found: Vec::new(), gaps: Vec::new(), stated: Vec::new() })
     }
 }
 
@@ -213,6 +214,18 @@ impl Intake<'_> {
         self.gaps.push(gap);
     }
 
+    /// Something that is wrong with an object of this source and scope.
+    ///
+    /// # Errors
+    /// It is about an object of elsewhere.
+    pub fn find(&mut self, stated: Stated) -> Result<(), DiscoverError> {
+        if (stated.subject.source(), stated.subject.scope()) != (self.sweep.source.clone(), self.sweep.scope.clone()) {
+            return Err(DiscoverError::NoObject(stated.subject.to_string()));
+        }
+        self.stated.push(stated);
+        Ok(())
+    }
+
     /// Writes down what was seen and is new.
     ///
     /// # Errors
@@ -252,6 +265,7 @@ impl Intake<'_> {
     /// The sweep is over, or the store failed; then nothing that was not judged yet is missing.
     pub async fn end(mut self, ended: Ended) -> Result<Sweep, DiscoverError> {
         self.flush().await?;
+        self.settle_findings().await?;
         let mut gaps = std::mem::take(&mut self.gaps);
         gaps.extend(ended.gaps);
         gaps.sort();
@@ -279,6 +293,34 @@ impl Intake<'_> {
             write.await?;
         }
         self.close(gaps, ended.why, held).await
+    }
+
+    /// Opens what is wrong, and closes what is not wrong any more with what was seen.
+    async fn settle_findings(&mut self) -> Result<(), DiscoverError> {
+        let open = findings::open_ones(&self.room.store).await?;
+        let known: HashSet<(&str, &str)> = open.iter().map(|one| (one.rule.as_str(), one.subject.as_str())).collect();
+        let stated = faulty::by_subject(std::mem::take(&mut self.stated), self.sweep.begun_at);
+        let is_seen = |subject: &str| self.known.get(&short(subject.as_bytes())).is_some_and(|slot| slot.seen);
+        let closed = faulty::settled(&open, &stated, is_seen);
+        let closed: Vec<(String, String)> = closed.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+        let new = |one: &&Finding| !known.contains(&(one.rule.as_str(), one.subject.as_str()));
+        let opened: Vec<Finding> = stated.iter().filter(new).cloned().collect();
+        let rounds = opened.len().max(closed.len()).div_ceil(BATCH);
+        for round in 0..rounds {
+            let some = |length: usize| (round * BATCH).min(length)..((round + 1) * BATCH).min(length);
+            let (opened, closed) = (opened[some(opened.len())].to_vec(), closed[some(closed.len())].to_vec());
+            let (now, counts) = (self.room.clock.now(), json!({"opened": opened.len(), "closed": closed.len()}));
+            let draft = drafted(&self.sweep, now, "find", &counts);
+            let stamp = self.stamp(now);
+            let write = self.room.store.write(draft, move |tx| {
+                Box::pin(async move {
+                    running(tx, &stamp).await?;
+                    faulty::write(tx, &opened, &closed, stamp.recorded_at).await
+                })
+            });
+            write.await?;
+        }
+        Ok(())
     }
 
     /// Who is missing or gone from now on, and who is held.

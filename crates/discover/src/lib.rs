@@ -8,6 +8,7 @@ mod answer;
 mod ask;
 mod discovery;
 mod error;
+mod faulty;
 mod intake;
 mod inventory;
 mod judge;
@@ -19,11 +20,12 @@ mod strangers;
 pub use ask::{Answer, Asked, At, Found, Hop, Question, Way, Without};
 pub use discovery::Discovery;
 pub use error::DiscoverError;
+pub use faulty::Stated;
 pub use intake::{Ended, Intake, Opening};
 pub use inventory::Inventory;
 pub use listing::Listed;
 pub use own::{OWN, own_urn};
-pub use scan::{FILES, Swept, swept};
+pub use scan::{FILES, Swept, endpoint, swept};
 pub use strangers::{EDGE, Stranger};
 
 #[cfg(test)]

@@ -21,8 +21,16 @@ pub fn own_urn(kind: NodeKind, name: &str) -> Result<Urn, chancery_model::BadUrn
 }
 
 /// Everything of ours that held at `at`.
-pub(crate) async fn objects(store: &Store, at: Timestamp) -> Result<Vec<Object>, StoreError> {
+pub(crate) async fn objects(
+    store: &Store,
+    at: Timestamp,
+    endpoints: &BTreeMap<String, Vec<String>>,
+) -> Result<Vec<Object>, StoreError> {
     let mut own = Own::default();
+    for (name, urls) in endpoints {
+        own.add(NodeKind::McpServer, name, &[]);
+        own.key((NodeKind::McpServer, name), urls.iter().map(|url| crate::endpoint(url)));
+    }
     let persons = persons::all(store).await?;
     let names: BTreeMap<&str, &Person> = persons.iter().map(|person| (person.id.as_str(), person)).collect();
     for person in persons.iter().filter(|person| person.created_at <= at) {
@@ -87,6 +95,13 @@ impl Own {
         let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         let new = || Object { urn: urn.clone(), is: ObjectBody { name: name.to_owned(), ..ObjectBody::default() } };
         self.0.entry(urn.clone()).or_insert_with(new).is.attributes.extend(attributes);
+    }
+
+    fn key(&mut self, (kind, name): (NodeKind, &str), keys: impl Iterator<Item = String>) {
+        let object = own_urn(kind, name).ok().and_then(|urn| self.0.get_mut(&urn));
+        if let Some(object) = object {
+            object.is.keys.extend(keys);
+        }
     }
 
     fn link(&mut self, from: (NodeKind, &str), kind: EdgeKind, to: (NodeKind, &str)) {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chancery_connectors::{Credential, Reference, Report, Source};
-use chancery_model::{BadUrn, CoverageStatus, EdgeKind, Gap, Link, NodeKind, Object, ObjectBody, Urn};
+use chancery_model::{BadUrn, CoverageStatus, EdgeKind, Gap, Link, NodeKind, Object, ObjectBody, Severity, Urn};
 use serde_json::{Value, json};
 
-use crate::Ended;
+use crate::{Ended, Stated};
 
 /// The source of what stands in files.
 pub const FILES: &str = "files";
@@ -16,6 +16,8 @@ pub const FILES: &str = "files";
 pub struct Swept {
     /// What it saw.
     pub objects: Vec<Object>,
+    /// What is wrong with some of it.
+    pub findings: Vec<Stated>,
     /// What it looked at.
     pub ended: Ended,
 }
@@ -42,6 +44,10 @@ pub fn swept(report: &Report, (source, scope): (&str, &str)) -> Result<Swept, Ba
         put(&mut attributes, "url", server.url.as_ref());
         put(&mut attributes, "package", server.package.as_ref());
         made.add(&server.id, &server.name, &server.source, attributes)?;
+        let urn = made.urn(&server.id)?;
+        if let (Some(url), Some(object)) = (&server.url, made.objects.get_mut(&urn)) {
+            object.is.keys.insert(endpoint(url));
+        }
     }
     for credential in &report.credentials {
         made.credential(credential)?;
@@ -56,12 +62,20 @@ pub fn swept(report: &Report, (source, scope): (&str, &str)) -> Result<Swept, Ba
             object.is.edges.insert(Link { kind, to });
         }
     }
+    let mut findings = Vec::new();
+    for finding in &report.findings {
+        let subject = made.urn(&finding.subject)?;
+        made.mention(&finding.subject, &subject, false);
+        let (rule, evidence) = (finding.rule.to_owned(), finding.evidence.clone());
+        let owasp = finding.owasp.first().copied().unwrap_or_default().to_owned();
+        findings.push(Stated { rule, subject, severity: severity(finding.rule), evidence, owasp });
+    }
     let gaps = report.coverage.gaps.iter().map(|gap| Gap { path: gap.path.clone(), reason: gap.reason.clone() });
     let excluded = report.coverage.excluded.iter();
     let excluded = excluded.map(|out| Gap { path: out.path.clone(), reason: out.reason.to_owned() });
     let coverage = NodeKind::ALL.iter().map(|kind| (*kind, CoverageStatus::Complete)).collect();
     let ended = Ended { coverage, gaps: gaps.chain(excluded).collect(), why: None };
-    Ok(Swept { objects: made.objects.into_values().collect(), ended })
+    Ok(Swept { objects: made.objects.into_values().collect(), findings, ended })
 }
 
 fn put(attributes: &mut BTreeMap<String, Value>, name: &str, value: Option<&impl serde::Serialize>) {
@@ -145,6 +159,21 @@ fn with(mut attributes: BTreeMap<String, Value>, name: &str, value: &str) -> BTr
         attributes.insert(name.to_owned(), json!(value));
     }
     attributes
+}
+
+/// The key of whatever is spoken to at this address.
+#[must_use]
+pub fn endpoint(url: &str) -> String {
+    format!("endpoint:{}", url.split(['?', '#']).next().unwrap_or(url).trim_end_matches('/'))
+}
+
+/// How bad it is when a rule of the scan is broken.
+fn severity(rule: &str) -> Severity {
+    match rule {
+        "SEC-1" | "OVP-1" | "CLD-1" => Severity::High,
+        "AUT-4" => Severity::Low,
+        _ => Severity::Medium,
+    }
 }
 
 /// The words of the scan for what the inventory has another word for.

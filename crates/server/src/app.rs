@@ -491,6 +491,7 @@ async fn open_rooms(
     let registrar =
         Registrar::new(settings::register(&config, &url), store.clone(), Arc::clone(&clock), Arc::clone(&random));
     let discovery = Discovery::new(&store, Arc::clone(&clock), Arc::clone(&random));
+    let discovery = discovery.with_endpoints(settings::endpoints(&config, &url));
     let told = tell::Rooms { store: &store, vault: &vault, fetcher: &fetcher, clock: &clock, random: &random };
     let notifier = tell::open(&config, &url, &told).await?;
     let triggers = tell::watch(&config, &gateway, &told);

@@ -1,5 +1,7 @@
 //! What each room is told of the configuration.
 
+use std::collections::BTreeMap;
+
 use chancery_authenticate::{DelegationLimits, Scoped, SessionLimits};
 use chancery_gateway::{Inject, PinMode, ServerConfig};
 
@@ -112,4 +114,16 @@ fn child(config: &Config, command: &crate::Command) -> chancery_gateway::Command
         cwd: command.cwd.clone(),
         env,
     }
+}
+
+/// Where each server is spoken to: through the gateway, and past it.
+pub(crate) fn endpoints(config: &Config, url: &str) -> BTreeMap<String, Vec<String>> {
+    let of = |(name, server): (&String, &Upstream)| {
+        let past = match &server.transport {
+            Transport::Http(url) => Some(url.clone()),
+            Transport::Stdio(_) => None,
+        };
+        (name.clone(), [format!("{url}/mcp/{name}")].into_iter().chain(past).collect())
+    };
+    config.servers.iter().map(of).collect()
 }

@@ -219,3 +219,31 @@ async fn an_unknown_caller_becomes_an_object_that_can_do_nothing() {
     );
     assert!(copilot["adopted_by"].is_null());
 }
+
+/// What is wrong is a finding as long as it is: what a sweep saw and did not complain of any more is closed.
+#[tokio::test]
+async fn findings_of_a_scan_open_with_it_and_close_when_they_are_mended() {
+    let desk = Desk::open().await;
+    let trust = |subject: &str| {
+        json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+            "Principal": {"Federated": "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com"},
+            "Condition": {"StringLike": {"token.actions.githubusercontent.com:sub": subject}}}]})
+        .to_string()
+    };
+    let place = place(&[("deploy.json", &trust("repo:acme/*")), ("other.json", &trust("repo:acme/*"))]);
+    submit(&desk, place.path()).await;
+    let open = desk.json("finding list").await;
+    assert_eq!(open.as_array().unwrap().len(), 2, "{open}");
+    assert!(open[0]["rule"] == "CLD-1" && open[0]["owasp"] == "NHI6" && open[0]["severity"] == "high", "{open}");
+    // The outside identity is in the graph, and reaches the role.
+    let way = desk.json("reach path token.actions.githubusercontent.com#repo:acme/* deploy").await;
+    assert_eq!(way["way"]["hops"][0]["kind"], "federates_to", "{way}");
+
+    // One is mended; the other cannot be read, which mends nothing.
+    fs::write(place.path().join("deploy.json"), trust("repo:acme/deploy:ref:refs/heads/main")).unwrap();
+    fs::write(place.path().join("other.json"), "{").unwrap();
+    submit(&desk, place.path()).await;
+    let open = desk.json("finding list").await;
+    assert_eq!(open.as_array().unwrap().len(), 1, "{open}");
+    assert!(open[0]["subject"].as_str().unwrap().contains("other.json"), "{open}");
+}

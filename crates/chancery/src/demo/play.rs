@@ -37,6 +37,12 @@ impl<'a> Play<'a> {
         Self { story, around, teller, agents: BTreeMap::new(), names }
     }
 
+    /// The same, and `{NAME}` is the address of the system of that name.
+    pub fn with(mut self, systems: &BTreeMap<String, String>) -> Self {
+        self.names.extend(systems.clone());
+        self
+    }
+
     /// Plays every chapter. The first step that does not do what it should ends it.
     pub async fn run(mut self) -> Done {
         for (number, chapter) in self.story.chapters.iter().enumerate() {

@@ -177,9 +177,10 @@ fn lines(report: &Report, scope: &str, observed_at: Timestamp) -> Done<Vec<u8>> 
     let first = json!({"source": FILES, "scope": scope, "observed_at": observed_at.rfc3339()});
     let objects = swept.objects.iter().map(|object| json!({"object": object}));
     let gaps = swept.ended.gaps.iter().map(|gap| json!({"gap": gap}));
+    let findings = swept.findings.iter().map(|finding| json!({"finding": finding}));
     let last = json!({"end": {"coverage": swept.ended.coverage, "why": swept.ended.why}});
     let mut text = Vec::new();
-    for line in std::iter::once(first).chain(objects).chain(gaps).chain(std::iter::once(last)) {
+    for line in std::iter::once(first).chain(objects).chain(findings).chain(gaps).chain(std::iter::once(last)) {
         serde_json::to_writer(&mut text, &line)?;
         text.push(b'\n');
     }

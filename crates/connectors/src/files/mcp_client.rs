@@ -106,6 +106,12 @@ fn server(name: &str, entry: &Value, at: &str, sure: bool, sightings: &mut Sight
     for key in ["env", "envs", "environment", "headers", "http_headers"] {
         fields(entry.get(key), &below(at, key), &mut server.credentials, sightings);
     }
+    // What is shown to a server over HTTP opens that server, for whoever has it.
+    if server.url.is_some() {
+        for credential in &server.credentials {
+            sightings.edge(credential, "can_access", server.id.clone());
+        }
+    }
     elsewhere(entry, at, &mut server.credentials, sightings);
     judge(&server, at, sightings);
     sightings.saw_server(server);

@@ -15,9 +15,6 @@ fn one(root: &Value) -> Option<&'static str> {
     if has(&["UserDetailList", "RoleDetailList"]) {
         return Some("an AWS account authorization dump");
     }
-    if has(&["Version", "Statement"]) {
-        return Some("an AWS policy");
-    }
     if has(&["Resources"]) && (has(&["AWSTemplateFormatVersion"]) || has(&["Transform"])) {
         return Some("a CloudFormation template");
     }

@@ -1,6 +1,7 @@
 //! `POST /v1/sweeps`: a sweep that somebody else made, one JSON document a line.
 //!
-//! The first line says of what: `{"source", "scope", "observed_at"}`. Then come `{"object": …}` and `{"gap": …}` in any order.
+//! The first line says of what: `{"source", "scope", "observed_at"}`. Then come `{"object": …}`, `{"gap": …}` and
+//! `{"finding": …}` in any order.
 //! The last line says what was looked at: `{"end": {"coverage": {KIND: "complete" | "partial"}, "why"}}`. Without it the sweep
 //! is partial: what it saw is known, and what it did not see is not judged.
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::{Extension, Json};
-use chancery_discover::{Ended, Intake, Opening};
+use chancery_discover::{Ended, Intake, Opening, Stated};
 use chancery_model::problem::{BAD_REQUEST, Problem};
 use chancery_model::{CoverageStatus, Gap, NodeKind, Object, Sweep};
 use futures_util::StreamExt;
@@ -42,6 +43,7 @@ struct First {
 enum Line {
     Object(Object),
     Gap(Gap),
+    Finding(Stated),
     End(Last),
 }
 
@@ -84,6 +86,7 @@ async fn read(intake: &mut Intake<'_>, lines: &mut Lines) -> Answer<Ended> {
         match line {
             Line::Object(object) => intake.see(object).await?,
             Line::Gap(gap) => intake.gap(gap),
+            Line::Finding(stated) => intake.find(stated)?,
             Line::End(last) => {
                 if lines.next::<serde_json::Value>().await?.is_some() {
                     return Err(lines.bad("nothing may follow the end"));
